@@ -1,0 +1,1 @@
+"""Learns: features, the money law, the oracle, models, training and judgement."""
