@@ -16,7 +16,7 @@ class Registry(Mapping[str, Any]):
 
     Args:
         family: what the members are called, singular, as it shall read in an error ("importer").
-        table: public name -> "package.module:attribute".
+        table: public name -> "package.module:attribute", or "package.module" where the module is the member.
     """
 
     def __init__(self, family: str, table: dict[str, str]) -> None:
@@ -28,7 +28,8 @@ class Registry(Mapping[str, Any]):
         if name not in self.table:
             raise UsageError(f"no {self.family} is called {name!r}. Known: {', '.join(self.table)}.")
         module, _, attribute = self.table[name].partition(":")
-        return getattr(import_module(module), attribute)
+        loaded = import_module(module)
+        return getattr(loaded, attribute) if attribute else loaded
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.table)

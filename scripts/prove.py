@@ -1,0 +1,69 @@
+"""Run the project's proofs: `python scripts/prove.py --list`, `python scripts/prove.py NAME [--json]`.
+
+A proof prints its figure and the bar, and exits 0 only if the promise holds and its control fails.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from observer.kit.console import finite, say, table
+from scripts.proofs.table import PROOFS, promise
+
+
+def prove(name: str) -> dict[str, Any]:
+    """Measure one proof and its control; `holds` needs both to come out as they must."""
+    proof = PROOFS[name]
+    started = time.monotonic()
+    found, control = proof.measure(), proof.control()
+    detail = {**found.detail, "control": {"value": control.value, "holds": control.holds, **control.detail}}
+    return {
+        "name": name,
+        "value": found.value,
+        "bar": found.bar,
+        "unit": found.unit,
+        "holds": found.holds and not control.holds,
+        "detail": detail,
+        "seconds": round(time.monotonic() - started, 2),
+    }
+
+
+def main() -> int:
+    """Parse the flags, run what was asked for, and return the exit code."""
+    flags = argparse.ArgumentParser(prog="prove.py", description="Run a proof. Nothing is sent, nothing is kept.")
+    flags.add_argument("name", nargs="?", help="which proof")
+    flags.add_argument("--list", action="store_true", help="name every proof and what it promises")
+    flags.add_argument("--all", action="store_true", help="run every proof, one after the other")
+    flags.add_argument("--json", action="store_true", help="print one JSON object (a list with --all)")
+    asked = flags.parse_args()
+    if asked.list:
+        print(table([(name, promise(name)) for name in PROOFS], ("proof", "promise")))
+        return 0
+    if asked.all == (asked.name is not None):
+        flags.error("name one proof, or pass --all or --list")
+    if asked.name is not None and asked.name not in PROOFS:
+        flags.error(f"no proof is called {asked.name!r}; --list shows them")
+    results: list[dict[str, Any]] = []
+    for name in PROOFS if asked.all else [asked.name]:
+        say(f"proving {name}: {promise(name)}")
+        results.append(finite(prove(name)))
+        if not asked.json:
+            print(_line(results[-1]), flush=True)
+    if asked.json:
+        print(json.dumps(results if asked.all else results[0], indent=2))
+    return 0 if all(result["holds"] for result in results) else 1
+
+
+def _line(result: dict[str, Any]) -> str:
+    word = "holds" if result["holds"] else "FAILS"
+    name, value, bar, unit = result["name"], result["value"], result["bar"], result["unit"]
+    return f"{word}  {name}: {value:.6g} {unit} (bar {bar:.6g}), {result['seconds']:.0f} s"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

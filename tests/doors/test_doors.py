@@ -1,0 +1,83 @@
+"""Every door answers --help at once, without heavy libraries, and says plainly when it is not built."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "mlx", "pandas", "matplotlib", "plotly", "boto3", "numba")
+DOORS = {
+    "observer.py": "observer.cli.observe",
+    "offline_trainer.py": "mlx_rl.cli.train",
+    "evaluate_model.py": "mlx_rl.cli.evaluate",
+    "compare_models.py": "mlx_rl.cli.compare",
+    "run.py": "live.cli.run",
+    "scripts/export_mlx_to_pytorch.py": "export.cli",
+}
+
+
+def run(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *args], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_help_tells_what_happens_and_what_does_not(door: str) -> None:
+    done = run(door, "--help")
+
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+    assert "No " in done.stdout or "Nothing" in done.stdout or "not" in done.stdout
+
+
+@pytest.mark.parametrize("module", DOORS.values())
+def test_help_loads_no_heavy_library(module: str) -> None:
+    code = (
+        f"import sys, io, contextlib; from {module} import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()): main(['--help'])\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = run("-c", code)
+
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_an_unknown_flag_is_misuse(door: str) -> None:
+    done = run(door, "--no-such-flag")
+
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("observer.py", "--markets", "all", "--duration", "1"),
+        ("run.py", "random", "--live"),
+        ("run.py", "rl-transformer", "--train"),
+        ("run.py", "random", "--dashboard"),
+    ],
+)
+def test_what_is_not_built_says_so_and_exits_2(args: tuple[str, ...]) -> None:
+    done = run(*args)
+
+    assert done.returncode == 2, done.stderr
+    assert "not built" in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_installed_command_lists_every_command() -> None:
+    done = run("-m", "live.cli.main", "--help")
+
+    assert done.returncode == 0, done.stderr
+    words = (
+        "observe train evaluate compare export run replay import data features synthetic dashboard doctor demo prove"
+    )
+    for word in words.split():
+        assert f"\n  {word}" in done.stdout, word
+
+
+def test_an_unknown_command_is_misuse() -> None:
+    assert run("-m", "live.cli.main", "fly").returncode == 2
