@@ -1,0 +1,1 @@
+"""The installed command `mlx-rl` and the doors of the live package."""

@@ -1,0 +1,78 @@
+"""Gating: mean reversion, momentum and spike fading vote, with fixed, declared weights.
+
+Each of the three says +1 (Up), -1 (Down) or 0. The weighted mean of the votes must reach `quorum` in size. With
+the default weights (0.4, 0.2, 0.4) no rule acts alone, and two that agree act: mean reversion with momentum is
+0.6, mean reversion with a faded spike 0.8, or 0.6 where momentum speaks against them.
+
+The weights are not learnt and make no claim; the gate that learns them is a model, not a rule.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from mlx_rl.strategies.contract import DEFAULT_QUIET_S, QuietSeconds, is_quiet, price_up, toward
+from mlx_rl.strategies.fade_spike import FadeSpike, FadeSpikeSettings
+from mlx_rl.strategies.mean_revert import MeanRevert, MeanRevertSettings
+from mlx_rl.strategies.momentum import Momentum, MomentumSettings
+from observer.records import HOLD, Market
+
+
+class GatingSettings(BaseModel):
+    """The voters, the weight of each vote, and how clear the result must be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean_revert_weight: float = Field(0.4, gt=0, description="weight of mean reversion's vote")
+    momentum_weight: float = Field(0.2, gt=0, description="weight of momentum's vote")
+    fade_spike_weight: float = Field(0.4, gt=0, description="weight of the spike fader's vote")
+    quorum: float = Field(0.5, gt=0, le=1, description="smallest weighted mean of the votes that acts")
+    mean_revert: MeanRevertSettings = Field(MeanRevertSettings(), description="mean reversion's settings")
+    momentum: MomentumSettings = Field(MomentumSettings(), description="momentum's settings")
+    fade_spike: FadeSpikeSettings = Field(FadeSpikeSettings(), description="the spike fader's settings")
+    quiet_s: QuietSeconds = DEFAULT_QUIET_S
+
+
+class Gating:
+    """Act where the votes of the three rules agree clearly enough."""
+
+    name = "gating"
+    Settings = GatingSettings
+
+    def __init__(self, settings: GatingSettings | None = None) -> None:
+        self.settings = s = settings or GatingSettings()
+        self.note = ""
+        self.voters = (
+            (s.mean_revert_weight, MeanRevert(s.mean_revert)),
+            (s.momentum_weight, Momentum(s.momentum)),
+            (s.fade_spike_weight, FadeSpike(s.fade_spike)),
+        )
+
+    def start(self, market: Market) -> None:
+        """Begin a window with every voter's memory empty."""
+        self.market = market
+        for _, voter in self.voters:
+            voter.start(market)
+
+    def direction(self, row: NDArray[np.float64]) -> int:
+        """Let all three see the tick and count: +1 or -1 where the weighted mean reaches the quorum, else 0."""
+        votes = sum(weight * voter.direction(row) for weight, voter in self.voters)
+        mean = votes / sum(weight for weight, _ in self.voters)
+        return (mean >= self.settings.quorum) - (mean <= -self.settings.quorum)
+
+    def act(
+        self,
+        recv_ns: int,
+        row: NDArray[np.float64],
+        state: NDArray[np.float32] | None,
+        position: int,
+        mask: NDArray[np.bool_],
+    ) -> int:
+        """Go with the vote; hold without a price and near the close."""
+        direction = self.direction(row)
+        self.note = "no price" if math.isnan(price_up(row)) else ""
+        if is_quiet(self.market, recv_ns, self.settings.quiet_s):
+            return HOLD
+        return toward(direction, mask)
