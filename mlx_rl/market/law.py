@@ -1,0 +1,27 @@
+"""The settings of the money law, declared once, and the versions that manifests carry.
+
+Labels, environments, backtest, paper and the risk check of live all read these same settings. The versions
+change whenever the same settings would give other money or allow other actions.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+COST_LAW = "shares-next-tick/1"  # size in shares, filled at a later tick's quotes, all or nothing
+MASK_LAW = "hold-open-close/1"  # HOLD always; open only when flat; close only what is held; HOLD while in flight
+
+FillAssumption = Literal["optimistic", "base", "pessimistic"]
+
+
+class LawSettings(BaseModel):
+    """What an order costs: how many shares, how late, at which fees, and how kind the book is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size_shares: float = Field(50.0, gt=0, description="shares per position; pays this many USD at most")
+    latency_s: float | None = Field(
+        None, gt=0, description="seconds from decision to fill; the first tick at least this late; None: the next tick"
+    )
+    fees: str = Field("dated", description="'dated' for each market's own schedule, or a schedule's name")
+    fills: FillAssumption = Field("base", description="where depth that was not recorded is assumed to lie")
