@@ -29,10 +29,10 @@ class State18Params(BaseModel):
         0.06, gt=0, le=1, description="typical one-minute move of the own mid, USD per share; sets the squash"
     )
     stale_s: float = Field(60.0, gt=0, le=3600, description="seconds for which an observed price counts as known")
-    flow_window_s: float = Field(60.0, gt=0, le=60, description="seconds of trades in the flow entries")
-    intensity_window_s: float = Field(10.0, gt=0, le=60, description="seconds of trades in trade_intensity")
+    flow_window_s: float = Field(60.0, ge=1, le=60, description="seconds of trades in the flow entries")
+    intensity_window_s: float = Field(10.0, ge=1, le=60, description="seconds of trades in trade_intensity")
     intensity_per_s: float = Field(1.0, gt=0, description="trades per second that squash to one half")
-    large_trade_window_s: float = Field(60.0, gt=0, le=60, description="seconds in which the largest trade is sought")
+    large_trade_window_s: float = Field(60.0, ge=1, le=60, description="seconds in which the largest trade is sought")
     spread_usd: float = Field(0.02, gt=0, description="spread in USD per share that squashes to one half")
 
 
@@ -70,7 +70,7 @@ STATE18_COLUMNS: tuple[Column, ...] = (
     ),
     Column("vol_5m", "sq(√Σ squared 5-s moves over the last 5 min, per 5 min; typical move × √5)",
            "fraction | USD/share", _UNKNOWN),
-    Column("vol_expansion", "(σ₅ − σ₆₀)/(σ₅ + σ₆₀): volatility rate of 5 min against that of 1 h (or since it is known)",
+    Column("vol_expansion", "(σ₅ − σ₆₀)/(σ₅ + σ₆₀): volatility rate of 5 min against that of 1 h",
            "ratio", _UNKNOWN),
     Column("has_position", "1 while a position is held", "flag", _ACCOUNT),
     Column("position_side", "Up +1, Down −1, none 0", "sign", _ACCOUNT),
