@@ -69,6 +69,10 @@ class Recording:
             )
         return known[market_id]
 
+    def n_ticks(self, market_id: str) -> int:
+        """How many ticks a market has, from the manifests alone; raises `BadRecording` for an unknown market."""
+        return self._places[TICKS.name][self.market(market_id).market_id][1].rows
+
     def tape(self, market_id: str) -> Tape:
         """A market's whole window; raises `BadRecording` for an unknown market or a damaged file."""
         return self._tape(self.market(market_id), Tapes(self.root, 1), self._feeds(1))

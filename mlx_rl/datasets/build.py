@@ -1,0 +1,158 @@
+"""From a recording to a dataset: choose windows, cut folds, compute states, solve labels, fit the scaler.
+
+One tape is in memory at a time, and no test window is read at all. Windows that a border dropped are still read,
+because the underlying's history runs on through them.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from mlx_rl.datasets.dataset import Dataset
+from mlx_rl.datasets.labels import label_window
+from mlx_rl.datasets.splits import Split, SplitSettings, split_markets
+from mlx_rl.features.kernel import FeatureKernel
+from mlx_rl.features.scaler import Scaler
+from mlx_rl.features.schema import SCHEMAS, FeatureSchema
+from mlx_rl.market.law import LawSettings
+from mlx_rl.market.settlement import Payoffs, read_payoffs
+from observer.kit.console import Progress
+from observer.kit.errors import UsageError
+from observer.records import REFERENCE, Market
+from observer.store.reader import Recording
+
+FEWEST_TICKS = 10  # a window with fewer teaches nothing about its course
+
+
+def build(
+    data_dir: Path,
+    *,
+    schema_name: str,
+    seq_len: int,
+    law: LawSettings,
+    splits: SplitSettings,
+    market: str | None = None,
+) -> Dataset:
+    """Build the training and validation samples of a recording.
+
+    Args:
+        data_dir: the recording.
+        schema_name: a name in `SCHEMAS`.
+        seq_len: window length L the features are padded for.
+        law: size, latency, fees and fill assumption the labels are solved under.
+        splits: how windows are cut into folds.
+        market: keep only this symbol ("BTC") or series ("btc-updown-15m"); None keeps all.
+
+    Raises:
+        UsageError: nothing matches, or too few windows with an outcome.
+    """
+    recording, payoffs = Recording(data_dir), read_payoffs(data_dir)
+    markets = choose_markets(recording, market)
+    left_out = {m.market_id: why for m in markets if (why := _why_not(recording, payoffs, m))}
+    usable = [m for m in markets if m.market_id not in left_out]
+    if not usable:
+        raise UsageError(f"none of the {len(markets)} windows in {data_dir} can be learnt from: {_reasons(left_out)}.")
+    split = split_markets(usable, splits)
+    schema = schema_for(recording, markets, schema_name)
+    return _fill(recording, payoffs, markets, split, left_out, schema, seq_len, law)
+
+
+def choose_markets(recording: Recording, market: str | None) -> list[Market]:
+    """The recording's windows of one symbol or series, or all of them.
+
+    Raises:
+        UsageError: nothing is called that.
+    """
+    everything = recording.markets()
+    chosen = [m for m in everything if market is None or market.lower() in (m.symbol.lower(), m.series.lower())]
+    if not chosen:
+        known = sorted({m.symbol for m in everything} | {m.series for m in everything})
+        raise UsageError(f"no market of {recording.root} is called {market!r}. Known: {', '.join(known) or 'none'}.")
+    return chosen
+
+
+def schema_for(recording: Recording, markets: Iterable[Market], name: str) -> FeatureSchema:
+    """The schema with its returns taken from the underlying where the recording has one, else from the market's mid."""
+    tape = recording.tape(next(iter(markets)).market_id)
+    has_reference = bool(np.isfinite(tape.rows[:, REFERENCE]).any())
+    return SCHEMAS[name].with_params(reference="underlying" if has_reference else "own_mid")
+
+
+def _why_not(recording: Recording, payoffs: Payoffs, market: Market) -> str:
+    if market.market_id not in payoffs:
+        return "no outcome recorded"
+    n = recording.n_ticks(market.market_id)
+    return f"only {n} ticks" if n < FEWEST_TICKS else ""
+
+
+def _reasons(left_out: dict[str, str]) -> str:
+    counts: dict[str, int] = {}
+    for why in left_out.values():
+        counts[why] = counts.get(why, 0) + 1
+    return ", ".join(f"{why} ({n})" for why, n in counts.items())
+
+
+def _fill(
+    recording: Recording,
+    payoffs: Payoffs,
+    markets: list[Market],
+    split: Split,
+    left_out: dict[str, str],
+    schema: FeatureSchema,
+    seq_len: int,
+    law: LawSettings,
+) -> Dataset:
+    wanted = {*split.train, *split.valid}
+    size = {name: recording.n_ticks(name) for name in wanted}
+    n_samples, margin, width = sum(size.values()), seq_len - 1, len(schema.columns)
+    features = np.zeros((n_samples + margin * len(wanted), width), np.float32)
+    row, first_row = np.empty(n_samples, np.int64), np.empty(n_samples, np.int64)
+    q = np.empty((n_samples, 3, 3), np.float32)
+    payoff, mid = np.empty(n_samples, np.float32), np.empty(n_samples, np.float32)
+    entry, exit_ = np.empty((n_samples, 2), np.float32), np.empty((n_samples, 2), np.float32)
+    span: dict[str, slice] = {}
+    kernel = FeatureKernel(schema)
+    chosen = {m.market_id for m in markets}
+    last_open_ns = max(m.open_ns for m in markets if m.market_id in wanted)
+    progress = Progress("reading windows", sum(m.open_ns <= last_open_ns for m in markets))
+    at, base, done = 0, 0, 0
+    for tape in recording.tapes():
+        market = tape.market
+        if market.open_ns > last_open_ns:
+            break
+        if market.market_id not in chosen:
+            continue
+        done += 1
+        progress.update(done)
+        kernel.start(market)
+        states = kernel.run(tape.recv_ns, tape.rows)
+        if market.market_id not in wanted:
+            continue
+        n = len(tape)
+        base += margin
+        here = slice(at, at + n)
+        features[base : base + n] = states
+        row[here], first_row[here] = np.arange(base, base + n), base
+        labels = label_window(tape, law, payoffs[market.market_id])
+        q[here], entry[here], exit_[here], mid[here] = labels.q, labels.entry, labels.exit, labels.mid
+        payoff[here] = payoffs[market.market_id]
+        span[market.market_id] = here
+        at, base = at + n, base + n
+    train, valid = _ids(span, split.train), _ids(span, split.valid)
+    is_train_row = np.zeros(len(features), np.bool_)
+    is_train_row[row[train]] = True
+    scaler = Scaler.fit(features, is_train_row)
+    for here in span.values():
+        states = features[row[here.start] : row[here.stop - 1] + 1]
+        scaler.apply(states, out=states)
+    return Dataset(
+        features, row, first_row, q, q.max(axis=2), payoff, mid, entry, exit_, train, valid,
+        split.train, split.valid, left_out, schema, scaler, law, recording.dataset_id,
+        trained_until_ns=max(m.close_ns for m in markets if m.market_id in wanted),
+    )  # fmt: skip
+
+
+def _ids(span: dict[str, slice], names: tuple[str, ...]) -> np.ndarray:
+    """Sample ids of some windows, in time order."""
+    return np.concatenate([np.arange(span[n].start, span[n].stop) for n in names] or [np.empty(0, np.int64)])

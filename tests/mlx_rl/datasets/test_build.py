@@ -1,0 +1,131 @@
+"""A dataset holds the states, the oracle's labels and nothing of the test fold."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlx_rl.datasets.build import build
+from mlx_rl.datasets.dataset import Dataset
+from mlx_rl.datasets.splits import SplitSettings
+from mlx_rl.features.kernel import batch_features
+from mlx_rl.features.padding import padded_window
+from mlx_rl.market.binary import CLOSE_UP, OPEN_UP
+from mlx_rl.market.fills import price_fills
+from mlx_rl.market.law import LawSettings
+from mlx_rl.market.oracle import solve
+from mlx_rl.training.data import check_data
+from observer.kit.errors import UsageError
+from observer.store.reader import Recording
+from tests.samples.recordings import make_recording, record
+from tests.samples.tapes import make_tape
+
+LAW = LawSettings(size_shares=10)
+SPLITS = SplitSettings(valid_frac=0.2, test_frac=0.2, embargo_windows=1)
+
+
+def make(root: Path, seq_len: int = 20, **changes: object) -> Dataset:
+    options = {"schema_name": "state18", "seq_len": seq_len, "law": LAW, "splits": SPLITS} | changes
+    return build(root, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_recording(tmp_path_factory.mktemp("recording"))
+
+
+def test_a_sample_is_its_tick_with_the_oracles_values(recording: Path) -> None:
+    data = make(recording)
+    source = Recording(recording)
+    tapes = {t.market.market_id: t for t in source.tapes()}
+    states = dict(zip(tapes, batch_features(data.schema, tapes.values()), strict=True))
+    name = data.markets_train[2]
+    first = sum(len(tapes[m]) for m in data.markets_train[:2])
+    tick = 30
+
+    row = data.row[first + tick]
+    assert np.array_equal(data.features[row], data.scaler.apply(states[name][tick]))
+    assert row - data.first_row[first + tick] == tick
+    expected = solve(price_fills(tapes[name], LAW), 0.0).q[tick] / LAW.size_shares
+    assert np.array_equal(data.q[first + tick], expected.astype(np.float32))
+    assert np.array_equal(data.value[first + tick], data.q[first + tick].max(axis=1))
+
+
+def test_a_window_is_a_view_and_equals_the_live_rule(recording: Path) -> None:
+    data = make(recording)
+    sample = int(data.valid[3])  # the fourth tick of a window: 16 padded slots
+    window = data.window(sample, 20)
+    history = data.features[data.first_row[sample] : data.row[sample] + 1]
+
+    assert np.shares_memory(window, data.features)
+    assert np.array_equal(window, padded_window(history, 20)[0])
+    assert not window[:16].any()
+
+
+def test_the_trainer_accepts_it(recording: Path) -> None:
+    data = make(recording)
+
+    check_data(data, data.train)
+
+
+def test_no_test_window_is_read_and_folds_do_not_touch(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    original = Recording.tapes
+
+    def spy(self: Recording, series: str | None = None):
+        for tape in original(self, series):
+            read.append(tape.market.market_id)
+            yield tape
+
+    monkeypatch.setattr(Recording, "tapes", spy)
+    data = make(recording)
+    everything = [m.market_id for m in Recording(recording).markets()]
+
+    # 12 windows: 6 train, 1 embargoed, 2 valid, 1 embargoed, 2 test. The walk stops at the first window past valid.
+    assert data.markets_train == tuple(everything[:6])
+    assert data.markets_valid == tuple(everything[7:9])
+    assert read == everything[:10]
+    assert not set(data.train) & set(data.valid)
+
+
+def test_the_scaler_sees_the_training_fold_only(tmp_path: Path) -> None:
+    calm = make(make_recording(tmp_path / "calm"))
+    tapes = [(make_tape(7, 60, index=i), float(i % 2)) for i in range(12)]
+    for tape, _ in tapes[7:]:
+        tape.rows[:, 12:16] *= 50  # the flow of every later window
+    wild = make(record(tmp_path / "wild", tapes))
+
+    assert np.array_equal(calm.scaler.mean, wild.scaler.mean)
+    assert np.array_equal(calm.scaler.scale, wild.scaler.scale)
+
+
+def test_an_imagined_profit_is_that_of_a_real_entry(recording: Path) -> None:
+    data = make(recording)
+    sample = data.train[45:46]
+    tape = Recording(recording).tape(data.markets_train[0])
+    cash = price_fills(tape, LAW).cash / LAW.size_shares
+    opened, closing = cash[:46, OPEN_UP], cash[:46, CLOSE_UP]
+    last_close = closing[np.isfinite(closing)][-1]
+    possible = {np.float32(np.float32(last_close) + np.float32(c)) for c in opened[np.isfinite(opened)]}
+    drawn = {np.float32(data.pnl(sample, draw)[0, 0]) for draw in range(300)}
+
+    assert drawn <= possible
+    assert len(drawn) > len(possible) / 2
+    assert np.array_equal(data.pnl(sample, 5), data.pnl(sample, 5))
+
+
+def test_windows_without_an_outcome_are_left_out_with_the_reason(tmp_path: Path) -> None:
+    tapes = [(make_tape(7, 60, index=i), None if i == 2 else 1.0) for i in range(10)]
+    data = make(record(tmp_path, tapes))
+
+    assert data.left_out == {tapes[2][0].market.market_id: "no outcome recorded"}
+    assert tapes[2][0].market.market_id not in (*data.markets_train, *data.markets_valid)
+
+
+def test_nothing_to_learn_from_is_refused(tmp_path: Path, recording: Path) -> None:
+    silent = record(tmp_path, [(make_tape(7, 60, index=i), None) for i in range(5)])
+
+    with pytest.raises(UsageError, match=r"none of the 5 windows .* no outcome recorded \(5\)"):
+        make(silent)
+    with pytest.raises(UsageError, match="no market of .* is called 'ETH'. Known: BTC, btc-updown-15m"):
+        make(recording, market="ETH")
