@@ -31,6 +31,9 @@ class Registry(Mapping[str, Any]):
         loaded = import_module(module)
         return getattr(loaded, attribute) if attribute else loaded
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.table
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.table)
 
