@@ -45,7 +45,7 @@ EDGE_COLUMNS: tuple[Column, ...] = (
         "standard deviations",
         _NO_FAIR,
     ),
-    Column("staleness", "sq(age of the reference price; age_s)", "s", "1: no price seen yet"),
+    Column("staleness", "sq(age of the reference price; age_s)", "s", "1: no price, or older than stale_s"),
     Column("quoted_up_bid", "1 where somebody bids for Up", "flag", "always known"),
     Column("quoted_up_ask", "1 where somebody offers Up", "flag", "always known"),
     Column("quoted_down_bid", "1 where somebody bids for Down", "flag", "always known"),

@@ -109,9 +109,7 @@ class FeatureKernel:
         if recv_ns[0] <= self._last_ns or not (recv_ns[1:] > recv_ns[:-1]).all():
             raise BadRecording("the ticks' recv_ns must strictly increase and follow what was pushed before.")
         self._advance(int(recv_ns[0]), int(recv_ns[-1]))
-        compiled.run(
-            *self._state, np.ascontiguousarray(recv_ns, np.int64), np.ascontiguousarray(rows, np.float64), out
-        )
+        compiled.run(*self._state, np.ascontiguousarray(recv_ns, np.int64), np.ascontiguousarray(rows, np.float64), out)
         return out
 
     def _advance(self, first_ns: int, last_ns: int) -> None:

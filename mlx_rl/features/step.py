@@ -258,9 +258,13 @@ def _largest(mi, ci, recv_ns, rows, t):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always", error_model="numpy", _nrt=False)
-def _average_so_far(pi, pf, mi, mf, recv_ns):  # type: ignore[no-untyped-def]
-    """Add the span since the last tick to the settlement average, at the price that stood during it."""
-    if recv_ns > mi[A_TO_NS] and pf[P_LAST] == pf[P_LAST]:
+def _average_so_far(pi, pf, mi, mf, ci, recv_ns):  # type: ignore[no-untyped-def]
+    """Add the span since the last tick to the settlement average, at the price that stood during it.
+
+    Where no fresh price was known when averaging began, the first one after stands in for the span before it.
+    """
+    begin_ns = mi[M_CLOSE_NS] - ci[C_AVERAGE_NS]
+    if recv_ns > mi[A_TO_NS] and pi[P_N] > 0 and pi[P_LAST_NS] >= begin_ns - ci[C_STALE_NS]:
         mf[A_SUM] += pf[P_LAST] * ((recv_ns - mi[A_TO_NS]) / S)
         mi[A_TO_NS] = recv_ns
 
@@ -282,7 +286,7 @@ def _bet(pi, pf, mi, mf, ci, cf, recv_ns, rows, t, price_known, out):  # type: i
         span_s = ci[C_AVERAGE_NS] / S
         average = (mf[A_SUM] + spot * min(left_s, span_s)) / span_s
         out[t, 22] = _squash((average - strike) / (strike * sigma * math.sqrt(span_s)), 1.0)
-    out[t, 23] = _squash(pf[P_AGE_S] + (recv_ns - pi[P_LAST_NS]) / S, cf[C_AGE_S]) if pi[P_N] > 0 else 1.0
+    out[t, 23] = _squash(pf[P_AGE_S] + (recv_ns - pi[P_LAST_NS]) / S, cf[C_AGE_S]) if price_known else 1.0
     out[t, 24] = 1.0 if 0.0 <= rows[t, UP_BID] <= 1.0 else 0.0
     out[t, 25] = 1.0 if 0.0 <= rows[t, UP_ASK] <= 1.0 else 0.0
     out[t, 26] = 1.0 if 0.0 <= rows[t, DOWN_BID] <= 1.0 else 0.0
@@ -318,12 +322,12 @@ def _tick(pi, pf, mi, mf, ci, cf, recv_ns, rows, t, out):  # type: ignore[no-unt
         _turn_cell(pi, pf, ci, cf, cell)
     if relative:
         price = rows[t, REFERENCE]
-        _average_so_far(pi, pf, mi, mf, recv_ns)
+        _average_so_far(pi, pf, mi, mf, ci, recv_ns)
         if MIN_REFERENCE <= price <= MAX_REFERENCE:
             age_s = rows[t, REFERENCE_AGE_S]
             pf[P_AGE_S] = min(age_s, MAX_AGE_S) if age_s >= 0.0 else 0.0
             _observe(pi, pf, recv_ns, price)
-            _average_so_far(pi, pf, mi, mf, recv_ns)
+            _average_so_far(pi, pf, mi, mf, ci, recv_ns)
             since_ns = recv_ns - mi[M_OPEN_NS]
             if mf[M_STRIKE] != mf[M_STRIKE] and 0 <= since_ns <= ci[C_GRACE_NS]:
                 mf[M_STRIKE] = price
