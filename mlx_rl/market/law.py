@@ -19,9 +19,11 @@ class LawSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    size_shares: float = Field(50.0, gt=0, description="shares per position; pays this many USD at most")
+    size_shares: float = Field(default=50.0, gt=0, description="shares per position; pays this many USD at most")
     latency_s: float | None = Field(
-        None, gt=0, description="seconds from decision to fill; the first tick at least this late; None: the next tick"
+        default=None,
+        gt=0,
+        description="seconds from decision to fill; the first tick at least this late; None: the next tick",
     )
-    fees: str = Field("dated", description="'dated' for each market's own schedule, or a schedule's name")
-    fills: FillAssumption = Field("base", description="where depth that was not recorded is assumed to lie")
+    fees: str = Field(default="dated", description="'dated' for each market's own schedule, or a schedule's name")
+    fills: FillAssumption = Field(default="base", description="where depth that was not recorded is assumed to lie")

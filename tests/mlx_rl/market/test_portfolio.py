@@ -34,6 +34,7 @@ def test_open_close_and_where_the_money_went() -> None:
     assert account.entries().tolist() == pytest.approx([1.0, 1.0, -0.04])
     account.decide(SELL)
     account.on_tick(2, _tick([-31.0, 29.0, -20.0, 18.0], fee=0.5, spread=1.0))
+    assert (account.position, account.entry_usd) == (FLAT, 0.0)
     net = account.settle(1.0)
 
     # −26 + 29 = 3, and 0.004 shares of dust pay 0.004. At mid without fees: −24.5 + 30.5 + 0.004 = 6.004.
