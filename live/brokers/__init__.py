@@ -1,0 +1,5 @@
+"""Brokers: where orders go. One file and one line here for each."""
+
+from observer.kit.registry import Registry
+
+BROKERS = Registry("broker", {"paper": "live.brokers.paper:PaperBroker"})

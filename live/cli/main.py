@@ -88,7 +88,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         missing = (error.name or "").partition(".")[0]
         if missing not in EXTRA_OF:
             raise
-        say(
-            f"error: `mlx-rl {args[0]}` needs {missing}, which is not installed. pip install 'mlx-rl[{EXTRA_OF[missing]}]'"
-        )
+        install = f"pip install 'mlx-rl[{EXTRA_OF[missing]}]'"
+        say(f"error: `mlx-rl {args[0]}` needs {missing}, which is not installed. {install}")
         return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
