@@ -1,0 +1,21 @@
+"""The one place where MLX is imported: the BLAS that MLX shall use on a Linux CPU must be loaded before it.
+
+from mlx_rl.nn.backend import mx, nn
+"""
+
+from mlx_rl.nn.blas import SWITCH, Blas, install
+from observer.kit.console import say
+
+BLAS: Blas = install()
+
+import mlx.core as mx  # noqa: E402
+import mlx.nn as nn  # noqa: E402
+
+if not BLAS.is_fast and BLAS.source != "off" and mx.default_device() == mx.Device(mx.cpu):
+    say(
+        f"warning: MLX multiplies matrices with the reference BLAS, ten to forty times slower than it could "
+        f"({BLAS.detail}). Install gcc and NumPy's PyPI wheel, or libopenblas0; `mlx-rl doctor` shows the speed. "
+        f"{SWITCH}=0 silences this."
+    )
+
+__all__ = ["BLAS", "mx", "nn"]
