@@ -4,12 +4,15 @@ import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from observer.kit.errors import BadRecording, UsageError
 
 _BLOCK_BYTES = 1 << 20
+_FLUSH_THREADS = 8
 
 
 def sha256_of(path: Path) -> str:
@@ -43,8 +46,8 @@ def from_json_bytes(raw: bytes, path: Path) -> dict[str, Any]:
     return value
 
 
-def flush_file(path: Path) -> None:
-    """Force a file's bytes to the disk."""
+def flush(path: Path) -> None:
+    """Force a file's bytes, or a folder's entries (new names, renames), to the disk."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -52,9 +55,10 @@ def flush_file(path: Path) -> None:
         os.close(fd)
 
 
-def flush_folder(folder: Path) -> None:
-    """Force a folder's entries (new names, renames) to the disk."""
-    flush_file(folder)
+def flush_all(paths: Iterable[Path]) -> None:
+    """Force many files, or folders' entries, to the disk; a journal flushes waiting callers together."""
+    with ThreadPoolExecutor(_FLUSH_THREADS) as pool:
+        list(pool.map(flush, paths))
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -66,7 +70,7 @@ def write_whole(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    flush_folder(path.parent)
+    flush(path.parent)
 
 
 class FolderLock:

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from observer.store.files import flush_file, sha256_of
+from observer.store.files import sha256_of
 from observer.store.manifest import FileEntry, Item
 from observer.store.schemas import Table
 
@@ -74,10 +74,9 @@ class PartFile:
             self._flush()
 
     def close(self) -> ClosedPart:
-        """Write what waits, close the file and force it to the disk."""
+        """Write what waits and close the file; the commit forces it to the disk."""
         self._flush()
         self._parquet.close()
-        flush_file(self.temporary)
         lines = "\n".join(sorted(f"{key} {item.sha256}" for key, item in self._items.items()))
         name = f"part-{hashlib.sha256(lines.encode()).hexdigest()[:16]}.parquet"
         items = {
@@ -140,8 +139,7 @@ class PartsInProgress:
 
 
 def write_merged(table: Table, rows: list[dict[str, Any]], temporary: Path) -> FileEntry:
-    """Write a merged table's partition as one file and force it to the disk."""
+    """Write a merged table's partition as one file."""
     columns = pa.Table.from_pylist(rows, schema=table.schema)
     pq.write_table(columns, temporary, **parquet_options(table))
-    flush_file(temporary)
     return FileEntry(sha256_of(temporary), temporary.stat().st_size, len(rows))

@@ -56,6 +56,7 @@ def screen(
     *,
     ladder: Ladder | None = None,
     gap_after_ns: int | None = None,
+    gap_reason: str = NO_TICKS,
     on_change: bool = False,
 ) -> Screened:
     """Refuse unlawful rows of one window, count them in `report`, and find the gaps.
@@ -67,6 +68,7 @@ def screen(
         report: receives what was seen, kept and refused.
         ladder: recorded depth of the same rows.
         gap_after_ns: silence longer than this is a gap; default five nominal ticks.
+        gap_reason: what to call such a silence.
         on_change: the source stored a row only when a quote changed, so silence at either end is no gap.
 
     Raises:
@@ -90,7 +92,7 @@ def screen(
         lawful = _refuse(report, name, lawful, is_broken, reason)
 
     limit = GAP_AFTER_TICKS * market.tick_ns if gap_after_ns is None else gap_after_ns
-    gaps = _silences(market, in_time_ns, limit, ends=not on_change)
+    gaps = _silences(market, in_time_ns, limit, gap_reason, ends=not on_change)
     for reason, is_broken in broken.items():
         gaps += _runs(name, in_time_ns, is_broken[in_time], reason)
     gaps.sort(key=lambda gap: (gap.start_ns, gap.end_ns, gap.reason))
@@ -133,13 +135,13 @@ def _refuse(
     return lawful & ~is_broken
 
 
-def _silences(market: Market, recv_ns: NDArray[np.int64], limit_ns: int, *, ends: bool) -> list[Gap]:
+def _silences(market: Market, recv_ns: NDArray[np.int64], limit_ns: int, reason: str, *, ends: bool) -> list[Gap]:
     """Spans without any tick; a window without a tick is one gap from open to close."""
     name = market.market_id
     if len(recv_ns) == 0:
         return [Gap(name, market.open_ns, market.close_ns, NO_TICKS)]
     gaps = [
-        Gap(name, int(recv_ns[i]), int(recv_ns[i + 1]), NO_TICKS) for i in np.flatnonzero(np.diff(recv_ns) > limit_ns)
+        Gap(name, int(recv_ns[i]), int(recv_ns[i + 1]), reason) for i in np.flatnonzero(np.diff(recv_ns) > limit_ns)
     ]
     if ends and recv_ns[0] - market.open_ns > limit_ns:
         gaps.append(Gap(name, market.open_ns, int(recv_ns[0]), STARTS_LATE))

@@ -13,6 +13,7 @@ One market's rows must fit in memory; a recording need not.
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,12 +32,13 @@ from observer.store.checks import (
     check_tape,
     check_trades,
 )
-from observer.store.commit import State, commit
+from observer.store.commit import commit
 from observer.store.files import FolderLock, to_json_bytes
 from observer.store.manifest import partition_of
 from observer.store.outcomes import Kind, Outcome, check_outcome
 from observer.store.parts import PartsInProgress
 from observer.store.schemas import BOOK, GAPS, MARKETS, OUTCOMES, REFERENCE, TICKS, TRADES, Table
+from observer.store.state import State
 from observer.store.trades import Trades
 
 _HOUR_NS = 3600 * NS_PER_S
@@ -173,8 +175,9 @@ class RecordingWriter:
         venue_ns = np.full(len(recv_ns), columns.UNKNOWN_NS) if venue_ns is None else venue_ns
         for chunk in _by_hour(recv_ns):
             times, venue, values = recv_ns[chunk], venue_ns[chunk], price[chunk]
+            where, digest = partition_of(source, int(times[0])), content.hash_reference(times, venue, values)
             self._append_chunk(
-                REFERENCE, partition_of(source, int(times[0])), symbol, times, content.hash_reference(times, venue, values),
+                REFERENCE, where, symbol, times, digest,
                 lambda t=times, v=venue, p=values: columns.reference_table(symbol, source, t, v, p, self.connection),
             )  # fmt: skip
 
@@ -263,4 +266,4 @@ def _by_hour(recv_ns: NDArray[np.int64]) -> list[slice]:
     """Cut a stream where the hour changes."""
     cuts = np.flatnonzero(np.diff(recv_ns // _HOUR_NS)) + 1
     edges = [0, *cuts.tolist(), len(recv_ns)]
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+    return [slice(a, b) for a, b in pairwise(edges) if b > a]
