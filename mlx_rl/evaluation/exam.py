@@ -86,13 +86,13 @@ class Exam:
     def batches(self, max_ticks: int = BATCH_TICKS) -> Iterator[Batch]:
         """Yield the windows in order, as many at a time as fit into `max_ticks` of the longest."""
         tapes: list[Tape] = []
-        first = 0
+        first = longest = 0
         for at, market in enumerate(self.markets):
             tape = self.tape(market.market_id)
-            longest = max([len(tape), *(len(t) for t in tapes)])
+            longest = max(longest, len(tape))
             if tapes and longest * (len(tapes) + 1) > max_ticks:
                 yield Batch(first, tapes, self.payoffs[first:at], self.law)
-                tapes, first = [], at
+                tapes, first, longest = [], at, len(tape)
             tapes.append(tape)
         if tapes:
             yield Batch(first, tapes, self.payoffs[first:], self.law)

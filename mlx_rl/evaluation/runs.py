@@ -106,6 +106,7 @@ def run_all(
     random_traders: int = RANDOM_TRADERS,
     check_leak: bool = True,
     seed: int = 0,
+    is_quiet: bool = False,
 ) -> Runs:
     """Let every candidate and every baseline trade the exam's windows.
 
@@ -117,6 +118,7 @@ def run_all(
         random_traders: how many random traders imitate each model's turnover.
         check_leak: cut a few windows and see whether any state knew its future.
         seed: of the random traders.
+        is_quiet: say nothing on stderr.
     """
     rng = stream(seed, "evaluation/random-traders")
     states = {c.name: _states(exam, c) for c in candidates}
@@ -127,7 +129,7 @@ def run_all(
     rule_plays: dict[str, list[Play]] = {name: [] for name in rules}
     oracle_plays: list[Play] = []
     out = Runs(exam, {}, wants={name: Counter() for name in rules})
-    progress = Progress("trading", len(exam))
+    progress = None if is_quiet else Progress("trading", len(exam))
     wanted = dict.fromkeys([exam.law.fills, *assumptions])
     for batch in exam.batches():
         for c in candidates:
@@ -150,7 +152,8 @@ def run_all(
         out.best += best
         out.mids += [mid_up(tape.rows).astype(np.float32) for tape in batch.tapes]
         out.left += [((t.market.close_ns - t.recv_ns) / NS_PER_S).astype(np.float32) for t in batch.tapes]
-        progress.update(batch.first + len(batch.tapes))
+        if progress is not None:
+            progress.update(batch.first + len(batch.tapes))
     for c in candidates:
         kept = {name: join(parts) for name, parts in plays[c.name].items()}
         net = np.concatenate(random_net[c.name], axis=1)

@@ -16,7 +16,7 @@ import numpy as np
 
 from mlx_rl.evaluation.statistics.clusters import F64
 
-DRAWS = 4000
+DRAWS = 2000
 _CHUNK = 4_000_000
 
 
@@ -39,7 +39,7 @@ def worst_case_bounds(
     step = max(1, _CHUNK // (c + 1))
     weighted, phantom = [], []
     for first in range(0, draws, step):
-        weights = rng.standard_exponential((min(step, draws - first), c + 1))
+        weights = rng.standard_exponential((min(step, draws - first), c + 1), dtype=np.float32).astype(np.float64)
         weights /= weights.sum(1, keepdims=True)
         weighted.append(weights[:, :c] @ flat)
         phantom.append(weights[:, c:])

@@ -50,7 +50,7 @@ def test_a_policy_in_lock_step_equals_an_account_fed_tick_by_tick() -> None:
 
 
 def test_the_oracle_earns_its_value_and_nobody_earns_more() -> None:
-    exam = synthetic_exam("null", windows=8, ticks=80, half_spread=0.0)
+    exam = synthetic_exam("null", windows=8, ticks=80, half_spread=0.0001)
     (batch,) = exam.batches()
     oracle, best = play_oracle(batch)
     values = [solve(f, float(p)).value[0, FLAT] for f, p in zip(batch.fills(), batch.payoffs, strict=True)]
