@@ -24,7 +24,7 @@ from live.decide import ArmMaker
 from live.journal import array, read
 from live.risk import Gate, Limits
 from live.router import Router
-from live.session import ALL_CLOSED, Session
+from live.session import ALL_CLOSED, Session, Steer
 from mlx_rl.market.law import LawSettings
 from mlx_rl.market.settlement import Payoffs
 from observer.kit.errors import UsageError
@@ -199,7 +199,7 @@ def _own_way(path: Path, arms: Mapping[str, ArmMaker], payoffs: Payoffs | None, 
 
 
 def _session(
-    header: dict[str, Any], arms: Mapping[str, ArmMaker], out: deque[dict[str, Any]] | None, steer: Any
+    header: dict[str, Any], arms: Mapping[str, ArmMaker], out: deque[dict[str, Any]] | None, steer: Steer | None
 ) -> Session:
     """A session as the header describes it, whose lines go to `out`."""
     made = [record["name"] for record in header["arms"]]

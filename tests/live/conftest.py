@@ -5,27 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from export.certificate import make_certificate, write_certificate
-from export.parity import Parity
-from mlx_rl.artifact.manifest import read_manifest, write_manifest
 from observer.venues.fees import BY_NAME
+from tests.live.exported import make_exported
 from tests.samples.model_folder import make_model_folder
 from tests.samples.recordings import record
 from tests.samples.tapes import make_tape
 
 FEES = BY_NAME["polymarket-crypto-v1"]
-
-
-def make_exported(folder: Path, kind: str) -> Path:
-    """An exported folder with drawn weights; its certificate vouches for a comparison that nobody made."""
-    make_model_folder(folder, kind, "small")
-    manifest = read_manifest(folder)
-    manifest = manifest.model_copy(update={"exported_from": manifest.weights_sha256})
-    write_manifest(folder, manifest)
-    write_certificate(
-        folder, make_certificate(folder, manifest, Parity(0.0, [], {"flips_outside_margin": 0}), {}, {}, {})
-    )
-    return folder
 
 
 @pytest.fixture(scope="session")
