@@ -37,9 +37,5 @@ def make_windows(kind: str, settings: SyntheticSettings) -> Windows:
 
 def z(values: NDArray[np.float64], expected: float = 0.0) -> float:
     """How many standard errors the mean of `values` lies above `expected`; 0 where all equal it."""
-    spread = values.std(ddof=1)
-    return (
-        0.0
-        if spread == 0 and values[0] == expected
-        else float((values.mean() - expected) / spread * len(values) ** 0.5)
-    )
+    error = values.std(ddof=1) / len(values) ** 0.5
+    return 0.0 if (values == expected).all() else float((values.mean() - expected) / error)

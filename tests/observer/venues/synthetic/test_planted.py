@@ -71,29 +71,31 @@ def test_spike_marks_are_independent_of_time_sign_and_each_other() -> None:
         assert abs((marks[lag:] * marks[:-lag]).mean()) < 4 * 0.5 / np.sqrt(n)
 
 
-@pytest.mark.parametrize("ticks_seen", [1, 5])
-def test_five_ticks_of_spike_tell_nothing_about_the_next_displacement(ticks_seen: int) -> None:
-    made = tapes("spike")
-    ahead = [read_marks(tape.rows)[:-14].astype(float) for tape in made]  # what displaces tick t + 1, for t = 12, …
-    x = [seen_lately(tape, ticks_seen)[12:-2] for tape in made]
-    # Rolling summaries of the own price over the spans that features use: 1, 5 and 10 minutes, and volatility.
-    for i, tape in enumerate(made):
+def displacement_ahead(tape: Tape) -> F64:
+    """(T − 14,) what displaces tick t + 1, for t = 12 … T − 3, where the fundamental stands still at the first mid."""
+    mid = mid_up(tape.rows)
+    return (mid - mid[0])[13:-1]
+
+
+@pytest.mark.parametrize("ticks_seen", [1, 5, 12])
+def test_a_viewer_of_spike_with_fewer_than_13_ticks_learns_nothing_of_the_next_displacement(ticks_seen: int) -> None:
+    seen, ahead = [], []
+    for tape in tapes("spike", step=0.0):
         mid = mid_up(tape.rows)
+        # Rolling summaries of the own price over the spans that features use, and others: moves and volatility.
         spans = [mid - np.roll(mid, span) for span in (1, 5, 12, 13, 20, 120, 600, 1200)]
         move = np.abs(np.diff(mid, prepend=mid[:1]))
         spans += [np.convolve(move, np.ones(span))[: len(mid)] for span in (12, 13, 120, 600)]
-        x[i] = np.column_stack([x[i], *[span[12:-2] for span in spans]])
-    y = np.concatenate(ahead)
-    all_seen = np.concatenate(x)
+        seen.append(np.column_stack([seen_lately(tape, ticks_seen), *spans])[12:-2])
+        ahead.append(displacement_ahead(tape))
 
-    assert len(y) == len(all_seen)
-    assert gain_over_mean(all_seen, y) < 1e-3
+    assert gain_over_mean(np.concatenate(seen), np.concatenate(ahead)) < 1e-3
 
 
-def test_thirteen_ticks_of_spike_tell_the_next_displacement() -> None:
-    made = tapes("spike", windows=10)
-    y = np.concatenate([read_marks(tape.rows)[:-14].astype(float) for tape in made])
+def test_a_viewer_of_spike_with_13_ticks_knows_the_next_displacement() -> None:
+    made = tapes("spike", windows=10, step=0.0)
     x = np.concatenate([seen_lately(tape, 13)[12:-2] for tape in made])
+    y = np.concatenate([displacement_ahead(tape) for tape in made])
 
     assert gain_over_mean(x, y) > 0.999
 
