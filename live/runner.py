@@ -166,6 +166,7 @@ def _summary(
         "without_outcome": len(session.closed) - len(settled),
         **_totals(session),
         "refused": counts.refused,
+        "held_for_want": counts.wants,
         "agreement_frac": counts.agreements / counts.ticks if counts.ticks else None,
         "arms": {
             spec.name: _arm_summary(spec, [done for done in settled if done.arm == spec.name], session) for spec in arms

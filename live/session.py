@@ -87,7 +87,8 @@ class Counts:
     agreements: int = 0  # ticks at which all arms wanted the same
     orders: int = 0
     fills: int = 0
-    refused: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)  # why -> orders
+    wants: dict[str, int] = field(default_factory=dict)  # "arm: what it lacked" -> ticks it held for that
     latency_ns: "array[int]" = field(default_factory=lambda: array("q"))  # of each arm's decisions
 
 
@@ -253,10 +254,14 @@ class Session:
         for name, arm in desk.arms.items():
             started = time.perf_counter_ns()
             try:
-                made[name] = arm.decide(recv_ns, row, position, entries, mask)
+                made[name] = made_now = arm.decide(recv_ns, row, position, entries, mask)
             except ToolkitError as error:
                 failed[name] = {"error": str(error)}
+                continue
             self.counts.latency_ns.append(time.perf_counter_ns() - started)
+            if made_now.note:
+                want = f"{name}: {made_now.note}"
+                self.counts.wants[want] = self.counts.wants.get(want, 0) + 1
         self.counts.decisions += len(made)
         wanted = {decided.action for decided in made.values()}
         self.counts.agreements += len(wanted) == 1 and not failed

@@ -86,6 +86,8 @@ def show(result: dict[str, Any]) -> str:
     ]
     if result["without_outcome"]:
         lines.append(f"{result['without_outcome']} windows held a position and have no outcome; they are not counted.")
+    if result["held_for_want"]:
+        lines.append("held: " + ", ".join(f"{want} ({n} ticks)" for want, n in result["held_for_want"].items()))
     if result["refused"]:
         lines.append("refused: " + ", ".join(f"{why} {n}" for why, n in result["refused"].items()))
     if result["risk_state"] != "ACTIVE":

@@ -11,6 +11,7 @@ import pytest
 from live.cli.replay import main as replay
 from live.cli.run import main
 from mlx_rl.strategies import STRATEGIES
+from tests.samples.recordings import make_recording
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -116,3 +117,10 @@ def test_the_table_says_paper_and_shows_gross_to_net(two_series: Path, capsys: p
     assert shown.startswith("Paper: momentum, 5 shares, 6 windows, 900 ticks. No real order was sent.")
     assert "gross" in shown
     assert "refused: order limit of the window" in shown
+
+
+def test_a_rule_that_lacks_something_says_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = make_recording(tmp_path, windows=1, n_ticks=50, reference=False, missing_frac=0.0)
+
+    assert main(["fair_value", "--data-dir", str(root)]) == 0
+    assert "held: fair_value: no reference price (50 ticks)" in capsys.readouterr().out
