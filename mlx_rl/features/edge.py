@@ -52,4 +52,4 @@ EDGE_COLUMNS: tuple[Column, ...] = (
     Column("quoted_down_ask", "1 where somebody offers Down", "flag", "always known"),
 )  # fmt: skip
 
-EDGE = FeatureSchema("edge", EDGE_COLUMNS, EdgeParams())
+EDGE = FeatureSchema("edge", EDGE_COLUMNS, EdgeParams.model_validate({}))

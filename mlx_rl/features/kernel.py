@@ -9,16 +9,20 @@ Shapes: T ticks, C tick columns, F features.
 
 from collections.abc import Iterable
 from math import sqrt
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlx_rl.features import step as compiled
+from mlx_rl.features.edge import EDGE
 from mlx_rl.features.schema import FeatureSchema
+from mlx_rl.features.state18 import STATE18
 from observer.kit.clock import NS_PER_S
 from observer.kit.errors import BadRecording, SchemaMismatch, UsageError
 from observer.records import N_COLUMNS, Market, Tape
+
+_Ints, _Floats = NDArray[np.int64], NDArray[np.float64]
+_State = tuple[_Ints, _Floats, _Ints, _Floats, _Ints, _Floats]  # prices, market, parameters
 
 
 class FeatureKernel:
@@ -38,10 +42,10 @@ class FeatureKernel:
             )
         self.schema = schema
         self._ints, self._floats = _constants(schema)
-        self._prices: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
+        self._prices: dict[str, tuple[_Ints, _Floats]] = {}
         self._market_ints = np.zeros(compiled.N_MI, np.int64)
         self._market_floats = np.zeros(compiled.N_MF)
-        self._state: tuple[Any, ...] | None = None
+        self._state: _State | None = None
         self._last_ns = 0
         self._clock = np.zeros(1, np.int64)
         self._width = len(schema)
@@ -132,14 +136,23 @@ def batch_features(schema: FeatureSchema, tapes: Iterable[Tape]) -> list[NDArray
     return states
 
 
-def _constants(schema: FeatureSchema) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Lay the schema's parameters out as the compiled step reads them."""
+def _constants(schema: FeatureSchema) -> tuple[_Ints, _Floats]:
+    """Lay the schema's parameters out as the compiled step reads them.
+
+    Raises:
+        UsageError: the step does not compute these columns.
+    """
+    if schema.columns not in (STATE18.columns, EDGE.columns):
+        raise UsageError(
+            f"the kernel computes the columns of state18 and of edge; schema {schema.name} has others. "
+            "Teach mlx_rl/features/step.py to compute them, or use one of those two."
+        )
     p = schema.params
     relative = p["reference"] == "underlying"
     minute = p["underlying_minute_move"] if relative else p["own_mid_minute_move"]
     ints, floats = np.zeros(compiled.N_CI, np.int64), np.zeros(compiled.N_CF)
     ints[compiled.C_RELATIVE] = relative
-    ints[compiled.C_EDGE] = len(schema) > 18
+    ints[compiled.C_EDGE] = schema.columns == EDGE.columns
     for at, name in (
         (compiled.C_FLOW_NS, "flow_window_s"),
         (compiled.C_INTENSITY_NS, "intensity_window_s"),

@@ -111,7 +111,7 @@ def _change_future(
         return tape
     rows, ladder = tape.rows.copy(), tape.ladder
     if change == "replaced":
-        other = tapes[rng.integers(len(tapes))].rows
+        other = tapes[int(rng.integers(len(tapes)))].rows
         rows[n:] = other[rng.integers(len(other), size=later)] * rng.uniform(0.5, 2.0, size=(later, rows.shape[1]))
     elif change == "blanked":
         rows[n:] = np.nan
@@ -143,7 +143,7 @@ def _compare(
             continue
         n = len(tape) if now_ns is None else len(tape.until(now_ns))
         moved = ~_same_bits(truth[k][:n], state[:n])
-        for column in np.flatnonzero(moved.any(axis=0)):
+        for column in np.flatnonzero(moved.any(axis=0)).tolist():
             key = (columns[column], change)
             cases = found[key].cases + 1 if key in found else 1
             first = Leak(columns[column], change, tape.market.market_id, int(moved[:, column].argmax()), 1)

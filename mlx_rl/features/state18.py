@@ -82,4 +82,4 @@ STATE18_COLUMNS: tuple[Column, ...] = (
            "fraction | USD/share", _UNKNOWN),
 )  # fmt: skip
 
-STATE18 = FeatureSchema("state18", STATE18_COLUMNS, State18Params())
+STATE18 = FeatureSchema("state18", STATE18_COLUMNS, State18Params.model_validate({}))

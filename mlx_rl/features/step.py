@@ -20,9 +20,10 @@ Shapes: T ticks, C tick columns, F features.
 """
 
 import math
+from typing import Any
 
 import numpy as np
-from numba import float32, float64, int64, njit, types, void
+from numba import njit, types
 
 from observer.records import (
     BUY_USD,
@@ -40,6 +41,9 @@ from observer.records import (
     UP_BID_DEPTH5,
     UP_BID_SIZE,
 )
+
+float64: Any = types.float64
+int64: Any = types.int64
 
 S = 1_000_000_000  # ns per second
 CELL_NS = S // 10  # ring resolution
@@ -92,10 +96,14 @@ _F = types.Array(types.float64, 1, "C")
 _I_READ = types.Array(types.int64, 1, "C", readonly=True)
 _F_READ = types.Array(types.float64, 1, "C", readonly=True)
 _ROWS = types.Array(types.float64, 2, "C", readonly=True)
+_OUT = types.Array(types.float32, 2, "C")
 _STATE = (_I, _F, _I, _F, _I_READ, _F_READ)
 
+_PLAIN: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+inlined: Any = njit(inline="always", **_PLAIN)
 
-@njit(void(_I, _F), cache=True, error_model="numpy", _nrt=False)
+
+@njit(types.void(_I, _F), cache=True, **_PLAIN)
 def reset_price(pi, pf):  # type: ignore[no-untyped-def]
     """Forget all prices. The rings need no clearing: nothing reads past their counters."""
     pi[:P_RING] = 0
@@ -105,7 +113,7 @@ def reset_price(pi, pf):  # type: ignore[no-untyped-def]
     pf[P_SIGMA] = pf[P_TREND_BASE] = pf[P_LAST] = np.nan
 
 
-@njit(void(_I, _F, int64, int64, float64, int64), cache=True, error_model="numpy", _nrt=False)
+@njit(types.void(_I, _F, int64, int64, float64, int64), cache=True, **_PLAIN)
 def reset_market(mi, mf, open_ns, close_ns, strike, average_ns):  # type: ignore[no-untyped-def]
     """Begin a window; `strike` is NaN where the venue states none."""
     mi[:F_RING] = 0
@@ -116,19 +124,19 @@ def reset_market(mi, mf, open_ns, close_ns, strike, average_ns):  # type: ignore
     mf[M_STRIKE], mf[M_MID], mf[A_SUM] = strike, np.nan, 0.0
 
 
-@njit(inline="always", error_model="numpy", _nrt=False)
+@inlined
 def _squash(x, half):  # type: ignore[no-untyped-def]
     return x / (half + abs(x))
 
 
-@njit(inline="always", error_model="numpy", _nrt=False)
+@inlined
 def _balance(a, b):  # type: ignore[no-untyped-def]
     """(a - b)/(a + b), 0 where both are 0."""
     total = a + b
     return (a - b) / total if total > 0 else 0.0
 
 
-@njit(inline="always", error_model="numpy", _nrt=False)
+@inlined
 def _cursor(ring, base, stride, mask, cursor, count, limit):  # type: ignore[no-untyped-def]
     """Move a cursor forward to the last entry whose key is at most `limit`."""
     while cursor + 1 < count and ring[base + stride * ((cursor + 1) & mask)] <= limit:
@@ -136,7 +144,7 @@ def _cursor(ring, base, stride, mask, cursor, count, limit):  # type: ignore[no-
     return cursor
 
 
-@njit(inline="always", error_model="numpy", _nrt=False)
+@inlined
 def _imbalance(bid_quoted, ask_quoted, bid_size, ask_size):  # type: ignore[no-untyped-def]
     """Balance of two sizes, or -2 where one of them is unknown or nothing is offered at all."""
     bid_known, ask_known = 0.0 <= bid_size <= MAX_SHARES, 0.0 <= ask_size <= MAX_SHARES
@@ -146,7 +154,7 @@ def _imbalance(bid_quoted, ask_quoted, bid_size, ask_size):  # type: ignore[no-u
     return (bid - ask) / (bid + ask) if bid + ask > 0.0 else -2.0
 
 
-@njit(inline="always", error_model="numpy", _nrt=False)
+@inlined
 def _turn_cell(pi, pf, ci, cf, cell):  # type: ignore[no-untyped-def]
     """A new five-second cell began: close the one before and renew what depends on closes only."""
     relative = ci[C_RELATIVE] == 1
@@ -188,7 +196,7 @@ def _turn_cell(pi, pf, ci, cf, cell):  # type: ignore[no-untyped-def]
     pf[P_TREND_BASE] = pf[VF_RING + ((long + 1) & (V_SLOTS - 1))] if long + 1 < n else np.nan
 
 
-@njit(inline="always", error_model="numpy", _nrt=False)
+@inlined
 def _observe(pi, pf, recv_ns, price):  # type: ignore[no-untyped-def]
     """Take in one price. Within one 0.1 s cell the latest replaces the one before."""
     pi[P_OPEN_CELL], pf[P_OPEN_CLOSE] = pi[P_CELL], price
@@ -202,7 +210,7 @@ def _observe(pi, pf, recv_ns, price):  # type: ignore[no-untyped-def]
     pi[P_LAST_NS], pf[P_LAST] = recv_ns, price
 
 
-@njit(inline="always", error_model="numpy", _nrt=False)
+@inlined
 def _change(pi, pf, ci, which, horizon_ns, half, recv_ns):  # type: ignore[no-untyped-def]
     """Squashed move of the price since `horizon_ns` ago; 0 where there was no price then."""
     limit = recv_ns - horizon_ns
@@ -214,13 +222,13 @@ def _change(pi, pf, ci, which, horizon_ns, half, recv_ns):  # type: ignore[no-un
     return _move(pf[P_LAST], pf[PF_RING + slot], half, ci[C_RELATIVE] == 1)
 
 
-@njit(inline="always", error_model="numpy", _nrt=False)
+@inlined
 def _move(now, then, half, relative):  # type: ignore[no-untyped-def]
     """sq(now/then - 1; half), or sq(now - then; half), with one division."""
     return _squash(now - then, half * then if relative else half)
 
 
-@njit(inline="always", error_model="numpy", _nrt=False)
+@inlined
 def _flow(mi, recv_ns, rows, t):  # type: ignore[no-untyped-def]
     """Take in the trades since the last tick."""
     buy, sell, count = rows[t, BUY_USD], rows[t, SELL_USD], rows[t, N_TRADES]
@@ -235,7 +243,7 @@ def _flow(mi, recv_ns, rows, t):  # type: ignore[no-untyped-def]
         mi[at], mi[at + 1], mi[at + 2], mi[at + 3] = recv_ns, mi[F_BUY], mi[F_SELL], mi[F_TRADES]
 
 
-@njit(inline="always", error_model="numpy", _nrt=False)
+@inlined
 def _largest(mi, ci, recv_ns, rows, t):  # type: ignore[no-untyped-def]
     """The largest trade of the window in micro-USD, 0 for none, by a queue of falling maxima."""
     head, tail = mi[Q_HEAD], mi[Q_TAIL]
@@ -257,7 +265,7 @@ def _largest(mi, ci, recv_ns, rows, t):  # type: ignore[no-untyped-def]
     return mi[Q_RING + 2 * (head & (Q_SLOTS - 1)) + 1] if head < tail else 0
 
 
-@njit(inline="always", error_model="numpy", _nrt=False)
+@inlined
 def _average_so_far(pi, pf, mi, mf, ci, recv_ns):  # type: ignore[no-untyped-def]
     """Add the span since the last tick to the settlement average, at the price that stood during it.
 
@@ -269,7 +277,7 @@ def _average_so_far(pi, pf, mi, mf, ci, recv_ns):  # type: ignore[no-untyped-def
         mi[A_TO_NS] = recv_ns
 
 
-@njit(inline="always", error_model="numpy", _nrt=False)
+@inlined
 def _bet(pi, pf, mi, mf, ci, cf, recv_ns, rows, t, price_known, out):  # type: ignore[no-untyped-def]
     """Columns 18 to 27: the bet's price, fair value, strike and quotes."""
     mid, strike, sigma = mf[M_MID], mf[M_STRIKE], pf[P_SIGMA]
@@ -293,7 +301,7 @@ def _bet(pi, pf, mi, mf, ci, cf, recv_ns, rows, t, price_known, out):  # type: i
     out[t, 27] = 1.0 if 0.0 <= rows[t, DOWN_ASK] <= 1.0 else 0.0
 
 
-@njit(inline="always", error_model="numpy", _nrt=False)
+@inlined
 def _tick(pi, pf, mi, mf, ci, cf, recv_ns, rows, t, out):  # type: ignore[no-untyped-def]
     """Take in tick t, row t of `rows`, and write its state to row t of `out`."""
     relative = ci[C_RELATIVE] == 1
@@ -381,7 +389,7 @@ def _tick(pi, pf, mi, mf, ci, cf, recv_ns, rows, t, out):  # type: ignore[no-unt
         _bet(pi, pf, mi, mf, ci, cf, recv_ns, rows, t, price_known, out)
 
 
-@njit(void(*_STATE, _I_READ, _ROWS, types.Array(float32, 2, "C")), cache=True, error_model="numpy", _nrt=False)
+@njit(types.void(*_STATE, _I_READ, _ROWS, _OUT), cache=True, **_PLAIN)
 def run(pi, pf, mi, mf, ci, cf, recv_ns, rows, out):  # type: ignore[no-untyped-def]
     """Take in T ticks of one market and write their states.
 

@@ -10,7 +10,6 @@ from mlx_rl.features.schema import FeatureSchema, schema_for
 from observer.records import REFERENCE, Tape
 from tests.mlx_rl.features.recorded import recorded_tapes
 from tests.mlx_rl.features.slow import slow_features
-from tests.samples.shared_data import shared
 from tests.samples.tapes import make_tape
 
 STRIDE = 17  # the slow side looks at every 17th tick; the kernel has seen all of them
@@ -43,6 +42,6 @@ def test_holes_and_strikes_agree_with_the_definitions() -> None:
 
 
 def test_recorded_windows_agree_with_the_definitions() -> None:
-    tapes = recorded_tapes(shared("small/polymarket_btc15m_6_windows"))
+    tapes = list(recorded_tapes("small/polymarket_btc15m_6_windows"))
 
     assert_same(schema_for("state18", reference="own_mid"), tapes)

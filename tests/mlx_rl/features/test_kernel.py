@@ -28,7 +28,6 @@ from observer.records import (
     UP_BID_SIZE,
 )
 from tests.mlx_rl.features.recorded import recorded_tapes
-from tests.samples.shared_data import shared
 from tests.samples.tapes import make_market, make_tape
 
 MARKET = make_market()
@@ -201,7 +200,7 @@ def test_every_column_of_the_tick_is_read_but_the_sizes_of_down() -> None:
 def test_no_entry_is_constant_on_recorded_markets() -> None:
     for folder in ("polymarket_btc15m_1s", "small/polymarket_btc15m_6_windows"):
         schema = schema_for("state18", reference="own_mid")
-        states = np.concatenate(batch_features(schema, recorded_tapes(shared(folder))))
+        states = np.concatenate(batch_features(schema, recorded_tapes(folder)))
         constant = [c for i, c in enumerate(schema.columns) if states[:, i].std() < 0.01]
 
         assert constant == [schema.columns[i] for i in POSITION_COLUMNS], folder
@@ -226,3 +225,11 @@ def test_bad_ticks_and_markets_are_refused() -> None:
         batch_features(kernel.schema, [dataclasses.replace(tape, rows=tape.rows[:2])])
     with pytest.raises(BadRecording, match=r"strike -1.0 is not a price"):
         kernel.start(dataclasses.replace(MARKET, strike=-1.0))
+
+
+def test_columns_the_step_does_not_know_are_refused() -> None:
+    schema = schema_for("state18")
+    shuffled = FeatureSchema("mine", schema.table[::-1], schema.settings)
+
+    with pytest.raises(UsageError, match="schema mine has others"):
+        FeatureKernel(shuffled)
