@@ -185,7 +185,9 @@ def _row_complaint(tape: Tape) -> str | None:
     ):
         hit = np.flatnonzero(broken)
         if len(hit):
-            return f"{len(hit)} ticks, the first at {iso(int(tape.recv_ns[hit[0]]))}, hold {text}. Leave such ticks out."
+            return (
+                f"{len(hit)} ticks, the first at {iso(int(tape.recv_ns[hit[0]]))}, hold {text}. Leave such ticks out."
+            )
     return None
 
 

@@ -99,11 +99,16 @@ class Manifest:
 
 @dataclass
 class Index:
-    """`dataset.json`: every partition's manifest by the hash of its bytes, every import log, and the id."""
+    """`dataset.json`: every partition's manifest by the hash of its bytes, every import log, and the id.
+
+    `outcomes` is the hash of the bytes of `outcomes/dataset.json` ("" where there is none): `verify` misses the
+    outcomes by it if they are gone. It is no part of the id.
+    """
 
     dataset_id: str
     partitions: dict[str, str] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
+    outcomes: str = ""
 
     def to_bytes(self) -> bytes:
         """The index file, which carries a hash over itself."""
@@ -170,7 +175,9 @@ def read_index(root: Path) -> Index:
         )
     raw = path.read_bytes()
     value = from_json_bytes(raw, path)
-    index = Index(value.get("dataset_id", ""), value.get("partitions", {}), value.get("logs", {}))
+    index = Index(
+        value.get("dataset_id", ""), value.get("partitions", {}), value.get("logs", {}), value.get("outcomes", "")
+    )
     if index.to_bytes() != raw:
         raise BadRecording(
             f"{path} is damaged: its content does not match its own hash. Restore it, or import the recording again."
@@ -211,8 +218,9 @@ def scan(root: Path) -> list[Manifest]:
 
 
 def write_index(root: Path, manifests: list[Manifest], logs: dict[str, str]) -> Index:
-    """Write `dataset.json` last: with it, everything before counts."""
+    """Write `dataset.json` last, after that of the outcomes: with it, everything before counts."""
     partitions: dict[str, Any] = {m.key: hashlib.sha256(m.to_bytes()).hexdigest() for m in manifests}
-    index = Index(dataset_id_of(manifests), partitions, logs)
+    apart = root / OUTCOMES.name / INDEX
+    index = Index(dataset_id_of(manifests), partitions, logs, sha256_of(apart) if apart.is_file() else "")
     write_whole(root / INDEX, index.to_bytes())
     return index

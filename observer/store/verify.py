@@ -1,0 +1,115 @@
+"""Hash everything again: is every byte of a recording still the one that was written?
+
+Walks from the indexes down (`dataset.json`, `outcomes/dataset.json`), so a changed, cut or missing file is
+named, and so is a file that nobody listed. Reads bytes only and never looks into an outcome.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from observer.kit.errors import BadRecording, UsageError
+from observer.store.files import sha256_of
+from observer.store.manifest import (
+    COMMITTING,
+    INDEX,
+    LOGS,
+    MANIFEST,
+    folder_of,
+    read_index,
+    read_manifest,
+    tables_below,
+)
+from observer.store.schemas import OUTCOMES, TABLES
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: the file, below the recording's root, and what is wrong with it."""
+
+    path: str
+    what: str
+
+
+@dataclass
+class Verdict:
+    """What was looked at and what was found."""
+
+    files: int = 0
+    bytes: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+
+def verify(root: Path | str) -> Verdict:
+    """Check every file of the recording at `root`.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise UsageError(f"{root} is no folder. Pass --data-dir the folder of a recording.")
+    verdict = Verdict()
+    if (root / COMMITTING).exists():
+        _blame(verdict, root, root / COMMITTING, "an import was cut short; run it again")
+    listed = _check_base(root, root, verdict)
+    if (root / OUTCOMES.name).exists():
+        listed |= _check_base(root, root / OUTCOMES.name, verdict)
+    for name in (*TABLES, OUTCOMES.name, LOGS):
+        for path in sorted(path for path in (root / name).rglob("*") if path.is_file()):
+            if path not in listed:
+                _blame(verdict, root, path, "is listed nowhere: left by a cut-short import, or put there by hand")
+    return verdict
+
+
+def _check_base(root: Path, base: Path, verdict: Verdict) -> set[Path]:
+    """Check what one index lists; return every path that it accounts for."""
+    index_path = base / INDEX
+    listed = {index_path}
+    try:
+        index = read_index(base)
+    except BadRecording as error:
+        _blame(verdict, root, index_path, str(error))
+        return listed | {path for path in base.rglob("*") if path.is_file()}  # nothing can be told of the rest
+    verdict.files += 1
+    verdict.bytes += index_path.stat().st_size
+    if index.outcomes:
+        _check_file(verdict, root, base / OUTCOMES.name / INDEX, index.outcomes)
+    for name, sha256 in index.logs.items():
+        listed.add(base / LOGS / name)
+        _check_file(verdict, root, base / LOGS / name, sha256)
+    for key, sha256 in index.partitions.items():
+        folder = folder_of(base, key)
+        listed.add(folder / MANIFEST)
+        if not _check_file(verdict, root, folder / MANIFEST, sha256):
+            listed |= set(folder.glob("part-*.parquet"))  # what they should be is not known
+            continue
+        try:
+            manifest = read_manifest(folder / MANIFEST, tables_below(base)[key.split("/", 1)[0]])
+        except BadRecording as error:
+            _blame(verdict, root, folder / MANIFEST, str(error))
+            continue
+        for name, entry in manifest.files.items():
+            listed.add(folder / name)
+            _check_file(verdict, root, folder / name, entry.sha256, entry.bytes)
+    return listed
+
+
+def _check_file(verdict: Verdict, root: Path, path: Path, sha256: str, size: int | None = None) -> bool:
+    """Hash one file and note what is wrong with it; True where nothing is."""
+    verdict.files += 1
+    if not path.is_file():
+        _blame(verdict, root, path, "is missing")
+        return False
+    found = path.stat().st_size
+    verdict.bytes += found
+    if size is not None and found != size:
+        _blame(verdict, root, path, f"has {found} bytes, had {size} when it was written")
+        return False
+    if sha256_of(path) != sha256:
+        _blame(verdict, root, path, "is not as it was written: its SHA-256 differs")
+        return False
+    return True
+
+
+def _blame(verdict: Verdict, root: Path, path: Path, what: str) -> None:
+    verdict.problems.append(Problem(str(path.relative_to(root)), what))
