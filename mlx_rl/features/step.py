@@ -5,7 +5,8 @@ and no rolling float sums: everything that leaves a window is subtracted as an i
 squared moves in units of 2^-52), so nothing drifts and no batching can show in the result.
 
 Everything compiled is in this one file on purpose: Numba's cache looks at the file of the cached function
-only, so a helper in another file could change unnoticed. Layout constants are here for the same reason.
+only, so a helper in another file could change unnoticed. Layout constants are here for the same reason; only the
+tick's column numbers come from elsewhere, so touch this file when `TICK_COLUMNS` changes.
 
 State is four flat arrays. `pi`, `pf` hold the price history (kept across the windows of a series when the price
 is the underlying's); `mi`, `mf` hold the market window. A ring keeps at most one entry per 0.1 s, the cell's
