@@ -99,9 +99,20 @@ def gelu(x):
     return np.float32(0.5 * x * (1.0 + math.erf(x * 0.7071067811865476)))
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True)
 def _matrix(packed, at, rows, columns):
     return packed[at : at + rows * columns].reshape(rows, columns), at + rows * columns
+
+
+@numba.njit(cache=True)
+def _real_states(window, is_real):
+    """A copy of the window, zeros where there is no state."""
+    states = np.zeros(window.shape, np.float32)
+    for t in range(window.shape[0]):
+        if is_real[t]:
+            for j in range(window.shape[1]):
+                states[t, j] = window[t, j]
+    return states
 
 
 @numba.njit(cache=True, fastmath=FUSED)
@@ -260,10 +271,8 @@ def _choose(packed, at, sizes, state, encoded, is_allowed):
 
 
 # Inputs may be read-only and strided views; declared once, so that no call ever compiles a second variant.
-_READ = [
-    types.Array(kind, n, "A", readonly=True)
-    for kind, n in ((types.float32, 2), (types.bool_, 1), (types.float32, 1), (types.bool_, 1))
-]
+_INPUTS = ((types.float32, 2), (types.bool_, 1), (types.float32, 1), (types.bool_, 1))
+_READ = [types.Array(kind, n, "A", readonly=True) for kind, n in _INPUTS]
 _SIGNATURE = types.Tuple((types.int64, types.UniTuple(types.float32, 3), types.float32, types.float32))(
     types.float32[::1], types.int64[::1], *_READ
 )
@@ -283,7 +292,7 @@ def decide_transformer(packed, sizes, window, is_real, state, is_allowed):
     query_h, value_h = np.empty((length, d_head), np.float32), np.empty((length, d_head), np.float32)
     mixed_h, no_bias = np.empty((length, d_head), np.float32), np.zeros((1, max(d, length)), np.float32)
 
-    states = np.where(np.expand_dims(is_real, 1), window, np.float32(0))
+    states = _real_states(window, is_real)
     w_in, at = _matrix(packed, 0, width, d)
     places, at = _matrix(packed, at, length, d)
     _affine(states, w_in, places, x)
@@ -339,7 +348,7 @@ def decide_transformer(packed, sizes, window, is_real, state, is_allowed):
 @numba.njit(_SIGNATURE, cache=True, fastmath=FUSED)
 def decide_base(packed, sizes, window, is_real, state, is_allowed):
     """Encode one window with the two-layer network, then the heads and the masked choice."""
-    states = np.where(np.expand_dims(is_real, 1), window, np.float32(0)).reshape(1, window.size)
+    states = _real_states(window, is_real).reshape(1, window.size)
     encoded = np.empty((1, sizes[1]), np.float32)
     at = _two_layers(packed, 0, sizes[0], states, sizes[4], encoded)
     return _choose(packed, at, sizes, state, encoded, is_allowed)

@@ -39,7 +39,12 @@ class Decision(NamedTuple):
 
 
 class NumpyPolicy:
-    """A trained policy on NumPy; see `mlx_rl.policy.Policy` for what the methods mean."""
+    """A trained policy on NumPy; see `mlx_rl.policy.Policy` for what the methods mean.
+
+    Attributes:
+        attention: (B, L, F), (B, L) -> how the newest state looks at the window, oldest slot first, as
+            (B, layers, H, L); None for the base model, which attends to nothing.
+    """
 
     def __init__(
         self,
@@ -53,6 +58,8 @@ class NumpyPolicy:
         self.architecture = architecture
         self.seq_len, self.temporal_dim = architecture.seq_len, architecture.temporal_dim
         self.weights = {key: np.ascontiguousarray(value, dtype=np.float32) for key, value in weights.items()}
+        is_base = isinstance(architecture, BaseArchitecture)
+        self.attention: Callable[[F32, Mask], F32] | None = None if is_base else self._attention
         self._fast: Callable[..., tuple[int, tuple[float, float, float], float, float]] | None = None
 
     def encode(self, window: F32, is_real: Mask) -> F32:
@@ -60,16 +67,13 @@ class NumpyPolicy:
         parts = [encode(self.architecture, self.weights, window[at], is_real[at])[0] for at in _chunks(len(window))]
         return np.concatenate(parts) if parts else np.empty((0, self.temporal_dim), np.float32)
 
-    def attention(self, window: F32, is_real: Mask) -> F32:
-        """How the newest state looks at the window, oldest slot first: (B, layers, H, L); base has no layers."""
-        if isinstance(self.architecture, BaseArchitecture):
-            return np.empty((len(window), 0, 0, self.seq_len), np.float32)
-        parts = [encode(self.architecture, self.weights, window[at], is_real[at])[1] for at in _chunks(len(window))]
-        return np.concatenate(parts)
-
     def heads(self, state: F32, encoded: F32) -> tuple[F32, F32, F32]:
         """(B, F) scaled state with position entries, (B, Z) -> logits (B, A), value (B,), forecast (B,)."""
         return heads(self.architecture, self.weights, state, encoded)
+
+    def _attention(self, window: F32, is_real: Mask) -> F32:
+        parts = [encode(self.architecture, self.weights, window[at], is_real[at])[1] for at in _chunks(len(window))]
+        return np.concatenate(parts)
 
     def decide(self, window: F32, is_real: Mask, state: F32, is_allowed: Mask) -> Decision:
         """Decide once, fast: (L, F) window, (L,) mask, (F,) state with position entries, (A,) allowed actions.
@@ -163,12 +167,12 @@ def _layer_norm(w: Weights, part: str, x: F32) -> F32:
 
 def _activate(activation: str, x: F32) -> F32:
     if activation == "relu":
-        return np.maximum(x, 0)
+        return np.maximum(x, np.float32(0))
     if activation == "tanh":
         return np.tanh(x)
     from export.fast_kernel import gelu  # NumPy has no error function
 
-    return gelu(x)
+    return np.asarray(gelu(x))
 
 
 def _chunks(n: int) -> Iterator[slice]:

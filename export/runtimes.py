@@ -23,6 +23,8 @@ F32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Outputs = dict[str, F32]
 
+OUTPUTS = ("encoded", "logits", "value", "forecast")
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -39,11 +41,10 @@ def policy_runtime(name: str, policy: Policy) -> Runtime:
 
     def run(window: F32, is_real: Mask, state: F32) -> Outputs:
         encoded = policy.encode(window, is_real)
-        made = dict(zip(("logits", "value", "forecast"), policy.heads(state, encoded), strict=True))
-        made["encoded"] = encoded
-        if hasattr(policy, "attention"):
-            made["attention"] = policy.attention(window, is_real)
-        return made
+        logits, value, forecast = policy.heads(state, encoded)
+        made: Outputs = {"encoded": encoded, "logits": logits, "value": value, "forecast": forecast}
+        attention = getattr(policy, "attention", None)
+        return made if attention is None else {**made, "attention": attention(window, is_real)}
 
     def logits(window: F32, is_real: Mask, state: F32) -> F32:
         return policy.heads(state, policy.encode(window, is_real))[0]
@@ -67,17 +68,22 @@ def fast_runtime(policy: NumpyPolicy) -> Runtime:
 
 
 def torch_runtime(twin: "torch.nn.Module", name: str = "torch") -> Runtime:
-    """A Torch twin, on the CPU, in eager mode."""
+    """A Torch twin, on the CPU, in eager mode.
+
+    Sets this process's Torch to one thread: batches are small, and a second thread that waits for a busy core
+    costs a hundred times more than it brings.
+    """
     import torch
 
+    torch.set_num_threads(1)
     module: Any = twin.eval()
 
     def run(window: F32, is_real: Mask, state: F32) -> Outputs:
         with torch.inference_mode():
             inputs = torch.from_numpy(window), torch.from_numpy(is_real), torch.from_numpy(state)
-            made = dict(zip(("encoded", "logits", "value", "forecast"), module(*inputs), strict=True))
-            made["attention"] = module.attention(*inputs[:2])
-            return {key: value.numpy() for key, value in made.items()}
+            made = (*module(*inputs), module.attention(*inputs[:2]))
+            named = {key: value.numpy() for key, value in zip((*OUTPUTS, "attention"), made, strict=True)}
+            return named if named["attention"].size else {key: named[key] for key in OUTPUTS}  # base attends to none
 
     def logits(window: F32, is_real: Mask, state: F32) -> F32:
         with torch.inference_mode():
@@ -93,12 +99,11 @@ def onnx_runtime(path: Path) -> Runtime:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    names = ["encoded", "logits", "value", "forecast"]
+    session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def run(window: F32, is_real: Mask, state: F32) -> Outputs:
-        made = session.run(names, {"window": window, "is_real": is_real, "state": state})
-        return dict(zip(names, made, strict=True))
+        made = session.run(list(OUTPUTS), {"window": window, "is_real": is_real, "state": state})
+        return dict(zip(OUTPUTS, made, strict=True))
 
     def logits(window: F32, is_real: Mask, state: F32) -> F32:
         return session.run(["logits"], {"window": window, "is_real": is_real, "state": state})[0]
