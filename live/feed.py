@@ -1,8 +1,7 @@
-"""The replay feed: a recording's windows merged into one stream in time order, as they once arrived.
+"""The replay feed: a recording played again, with recorded depth, and with every window's end.
 
-Ticks of all windows come by `recv_ns`; at the same nanosecond the window that closes first speaks first. A window
-ends when the clock has passed its close, not when its last tick came, because live could not know which one that
-was. A tape is in memory only while its window is open. The feed cannot open the outcomes.
+A window ends when the clock has passed its close, not when its last tick came, because live could not know which
+one that was. The feed cannot open the outcomes.
 """
 
 import heapq
@@ -12,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from observer.records import Market, Tape
+from observer.records import Ladder, Market
 from observer.store.reader import Recording
+from observer.store.schemas import BOOK
+from observer.venues.replay import replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,8 @@ class Tick:
     market: Market
     recv_ns: int
     row: NDArray[np.float64]
-    ladder_price: NDArray[np.float64] | None
-    ladder_size: NDArray[np.float64] | None
+    ladder_price: NDArray[np.float64] | None = None
+    ladder_size: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +35,33 @@ class End:
     market: Market
 
 
-def replayed(recording: Recording, series: str | None = None) -> Iterator[Tick | End]:
-    """Yield every tick and every window's end, in time order."""
-    waiting = recording.tapes(series)
-    upcoming: Tape | None = next(waiting, None)
-    ticking: list[tuple[int, int, str, int, Tape]] = []  # next recv_ns, close_ns, market id, tick, tape
-    over: list[tuple[int, str, Market]] = []  # close_ns, market id, market
-    while ticking or upcoming is not None:
-        while upcoming is not None and (not ticking or upcoming.market.open_ns <= ticking[0][0]):
-            _push(ticking, over, upcoming, 0)
-            upcoming = next(waiting, None)
-        if not ticking:
-            continue
-        now_ns, _, _, t, tape = heapq.heappop(ticking)
-        while over and over[0][0] < now_ns:
-            yield End(heapq.heappop(over)[2])
-        ladder = tape.ladder
-        price, size = (None, None) if ladder is None else (ladder.price[t], ladder.size[t])
-        yield Tick(tape.market, now_ns, tape.rows[t], price, size)
-        _push(ticking, over, tape, t + 1)
-    while over:
-        yield End(heapq.heappop(over)[2])
+def replayed(recording: Recording, series: str | None = None, speed: float = 0.0) -> Iterator[Tick | End]:
+    """Yield every tick and every window's end, in time order.
 
-
-def _push(
-    ticking: list[tuple[int, int, str, int, Tape]], over: list[tuple[int, str, Market]], tape: Tape, t: int
-) -> None:
-    """Line up a tape's tick t, or its end where there is none."""
-    market = tape.market
-    if t < len(tape):
-        heapq.heappush(ticking, (int(tape.recv_ns[t]), market.close_ns, market.market_id, t, tape))
-    else:
-        heapq.heappush(over, (market.close_ns, market.market_id, market))
+    Args:
+        recording: what to play.
+        series: one series, or None for all.
+        speed: times real time; 0 as fast as the ticks are taken.
+    """
+    has_depth = bool(recording.partitions(BOOK))
+    depth: dict[str, Ladder | None] = {}
+    ticks: dict[str, int] = {}  # taken so far, by open window
+    closes: list[tuple[int, str, Market]] = []  # close_ns, market id, market
+    for recv_ns, market, row in replay(recording, series=series, speed=speed or None):
+        while closes and closes[0][0] < recv_ns:
+            _, market_id, over = heapq.heappop(closes)
+            del depth[market_id], ticks[market_id]
+            yield End(over)
+        market_id = market.market_id
+        if market_id not in ticks:
+            heapq.heappush(closes, (market.close_ns, market_id, market))
+            depth[market_id] = recording.tape(market_id).ladder if has_depth else None
+            ticks[market_id] = 0
+        t, ladder = ticks[market_id], depth[market_id]
+        ticks[market_id] = t + 1
+        if ladder is None:
+            yield Tick(market, recv_ns, row)
+        else:
+            yield Tick(market, recv_ns, row, ladder.price[t], ladder.size[t])
+    while closes:
+        yield End(heapq.heappop(closes)[2])

@@ -23,7 +23,7 @@ from live.session import ALL_CLOSED, Closed, Session
 from mlx_rl.market import COST_LAW, MASK_LAW
 from mlx_rl.market.law import LawSettings
 from mlx_rl.market.settlement import read_payoffs
-from observer.kit.clock import NS_PER_S, iso
+from observer.kit.clock import iso
 from observer.kit.code_version import code_version
 from observer.kit.errors import UsageError
 from observer.store.reader import Recording
@@ -90,21 +90,14 @@ def run_paper(arms: list[ArmSpec], settings: PaperSettings) -> dict[str, Any]:
 def _loop(session: Session, recording: Recording, settings: PaperSettings, screen: Screen) -> None:
     """Feed the session to the end of the recording, at the asked pace."""
     payoffs = None
-    first_ns, started = None, time.monotonic()
-    for event in replayed(recording, settings.series):
+    for event in replayed(recording, settings.series, settings.speed):
         market_id = event.market.market_id
         if isinstance(event, End):
-            if market_id not in session.desks:
-                continue  # a window without a tick was never opened
             payoffs = read_payoffs(settings.data_dir) if payoffs is None else payoffs
             known = market_id in payoffs
             payoff, kind = (payoffs[market_id], payoffs.kind[market_id]) if known else (None, None)
             screen.closed(session.close(market_id, payoff, kind))
             continue
-        if settings.speed > 0:
-            first_ns = event.recv_ns if first_ns is None else first_ns
-            due = started + (event.recv_ns - first_ns) / NS_PER_S / settings.speed
-            time.sleep(max(0.0, due - time.monotonic()))
         if market_id not in session.desks:
             session.open(event.market)
         session.tick(market_id, event.recv_ns, event.row, event.ladder_price, event.ladder_size)

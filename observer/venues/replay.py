@@ -27,7 +27,7 @@ def replay(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Tick]:
-    """Yield (recv_ns, market, row) across markets, never going back in time; ties by series and market id.
+    """Yield (recv_ns, market, row) across markets, never going back in time; of ties, the window that closes first.
 
     Args:
         recording: what to play.
@@ -47,18 +47,19 @@ def replay(
 
 def _merged(tapes: Iterator[Tape]) -> Iterator[Tick]:
     """Merge tapes that come in order of their opening, opening each when its time has come."""
-    # Entries are (next tick's time, series, market id, tape, next tick's index); ids are unique, tapes never compared.
-    waiting: list[tuple[int, str, str, Tape, int]] = []
+    # Entries: next tick's time, close, series, market id, tape, next tick's index; tapes never compared.
+    waiting: list[tuple[int, int, str, str, Tape, int]] = []
     upcoming = next(tapes, None)
     while waiting or upcoming is not None:
         # A tape may tick from its opening on, so it must be at hand before anything later is handed out.
         while upcoming is not None and (not waiting or upcoming.market.open_ns <= waiting[0][0]):
             market = upcoming.market
-            heapq.heappush(waiting, (int(upcoming.recv_ns[0]), market.series, market.market_id, upcoming, 0))
+            first_ns = int(upcoming.recv_ns[0])
+            heapq.heappush(waiting, (first_ns, market.close_ns, market.series, market.market_id, upcoming, 0))
             upcoming = next(tapes, None)
-        recv_ns, series, market_id, tape, i = waiting[0]
+        recv_ns, close_ns, series, market_id, tape, i = waiting[0]
         if i + 1 < len(tape):
-            heapq.heapreplace(waiting, (int(tape.recv_ns[i + 1]), series, market_id, tape, i + 1))
+            heapq.heapreplace(waiting, (int(tape.recv_ns[i + 1]), close_ns, series, market_id, tape, i + 1))
         else:
             heapq.heappop(waiting)
         yield recv_ns, tape.market, tape.rows[i].copy()
