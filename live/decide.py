@@ -94,7 +94,7 @@ class PolicyArm:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.kernel = FeatureKernel(policy.schema)
-        self._positions = list(POSITION_COLUMNS)
+        self._positions = slice(POSITION_COLUMNS[0], POSITION_COLUMNS[-1] + 1)
         self._window = np.zeros((policy.seq_len, len(policy.schema)), np.float32)
         self._is_real = np.zeros(policy.seq_len, np.bool_)
         self._decide = getattr(policy, "decide", None) or self._decide_by_batch
