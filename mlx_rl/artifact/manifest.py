@@ -28,17 +28,17 @@ class TransformerArchitecture(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["transformer"] = "transformer"
-    n_features: int = Field(18, ge=1, description="numbers in one state")
-    seq_len: int = Field(20, ge=1, description="states in one window")
-    d_model: int = Field(64, ge=2, multiple_of=2, description="width of a token")
-    n_heads: int = Field(4, ge=1, description="attention heads; divides d_model")
-    n_layers: int = Field(2, ge=1, description="encoder layers")
-    d_ff: int = Field(256, ge=1, description="hidden width of the feed-forward part")
-    temporal_dim: int = Field(32, ge=1, description="width of the encoding")
-    activation: Activation = Field("relu", description="nonlinearity; gelu is the exact (erf) one")
-    head_dim: int = Field(64, ge=1, description="hidden width of the policy head")
-    value_dim: int = Field(96, ge=1, description="hidden width of the value head")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped in training only")
+    n_features: int = Field(default=18, ge=1, description="numbers in one state")
+    seq_len: int = Field(default=20, ge=1, description="states in one window")
+    d_model: int = Field(default=64, ge=2, multiple_of=2, description="width of a token")
+    n_heads: int = Field(default=4, ge=1, description="attention heads; divides d_model")
+    n_layers: int = Field(default=2, ge=1, description="encoder layers")
+    d_ff: int = Field(default=256, ge=1, description="hidden width of the feed-forward part")
+    temporal_dim: int = Field(default=32, ge=1, description="width of the encoding")
+    activation: Activation = Field(default="relu", description="nonlinearity; gelu is the exact (erf) one")
+    head_dim: int = Field(default=64, ge=1, description="hidden width of the policy head")
+    value_dim: int = Field(default=96, ge=1, description="hidden width of the value head")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of activations dropped in training only")
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "TransformerArchitecture":
@@ -53,14 +53,14 @@ class BaseArchitecture(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["base"] = "base"
-    n_features: int = Field(18, ge=1, description="numbers in one state")
-    seq_len: int = Field(5, ge=1, description="states in one window")
-    hidden_dim: int = Field(64, ge=1, description="hidden width of the encoder")
-    temporal_dim: int = Field(32, ge=1, description="width of the encoding")
-    activation: Activation = Field("relu", description="nonlinearity; gelu is the exact (erf) one")
-    head_dim: int = Field(64, ge=1, description="hidden width of the policy head")
-    value_dim: int = Field(96, ge=1, description="hidden width of the value head")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped in training only")
+    n_features: int = Field(default=18, ge=1, description="numbers in one state")
+    seq_len: int = Field(default=5, ge=1, description="states in one window")
+    hidden_dim: int = Field(default=64, ge=1, description="hidden width of the encoder")
+    temporal_dim: int = Field(default=32, ge=1, description="width of the encoding")
+    activation: Activation = Field(default="relu", description="nonlinearity; gelu is the exact (erf) one")
+    head_dim: int = Field(default=64, ge=1, description="hidden width of the policy head")
+    value_dim: int = Field(default=96, ge=1, description="hidden width of the value head")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="share of activations dropped in training only")
 
 
 Architecture = Annotated[TransformerArchitecture | BaseArchitecture, Field(discriminator="kind")]
@@ -163,8 +163,8 @@ class Manifest(BaseModel):
     created: str = Field(description="ISO 8601, UTC")
     weights_sha256: str
     golden_sha256: str
-    golden_tolerance: float = Field(1e-5, gt=0, description="largest absolute difference a loader may show")
-    exported_from: str | None = Field(None, description="weights_sha256 of the model this one was carried from")
+    golden_tolerance: float = Field(default=1e-5, gt=0, description="largest absolute difference a loader may show")
+    exported_from: str | None = Field(default=None, description="weights_sha256 of the model this one was carried from")
 
 
 def read_manifest(folder: Path) -> Manifest:

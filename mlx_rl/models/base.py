@@ -6,10 +6,10 @@ to beat. Letters: B batch, L window length, F features, Z width of the encoding.
 
 from mlx_rl.artifact.manifest import BaseArchitecture
 from mlx_rl.nn.backend import mx
-from mlx_rl.nn.layers import Block
+from mlx_rl.nn.layers import TwoLayers
 
 
-class BaseEncoder(Block):
+class BaseEncoder(TwoLayers):
     """(B, L, F) scaled states, padded ones zero -> (B, Z)."""
 
     def __init__(self, a: BaseArchitecture) -> None:
@@ -18,4 +18,4 @@ class BaseEncoder(Block):
     def __call__(self, window: mx.array, is_real: mx.array, key: mx.array | None = None) -> mx.array:
         """Encode; states that are not real count as zeros, whatever the window holds there."""
         states = mx.where(is_real[..., None], window, 0.0)
-        return super().__call__(states.reshape(window.shape[0], -1), key)
+        return self.bend_twice(states.reshape(window.shape[0], -1), key)

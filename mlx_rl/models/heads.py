@@ -6,10 +6,10 @@ The forecast corrects the market's own log-odds and starts at zero: an untrained
 
 from mlx_rl.artifact.manifest import N_ACTIONS, Architecture
 from mlx_rl.nn.backend import mx, nn
-from mlx_rl.nn.layers import Block
+from mlx_rl.nn.layers import TwoLayers
 
 
-class Head(Block):
+class Head(TwoLayers):
     """Two bent layers, then a linear one: (…, n_in) -> (…, n_out)."""
 
     def __init__(self, n_in: int, width: int, n_out: int, activation: str, dropout: float) -> None:
@@ -17,7 +17,7 @@ class Head(Block):
         self.out = nn.Linear(width, n_out)
 
     def __call__(self, x: mx.array, key: mx.array | None = None) -> mx.array:
-        return self.out(super().__call__(x, key))
+        return self.out(self.bend_twice(x, key))
 
 
 class Forecast(nn.Module):

@@ -12,7 +12,7 @@ from mlx_rl.artifact.manifest import BaseArchitecture, TransformerArchitecture
 from mlx_rl.models import ENCODERS
 from mlx_rl.models.heads import make_heads
 from mlx_rl.models.initial import initial_weights
-from mlx_rl.nn.backend import mx, nn
+from mlx_rl.nn.backend import as_mx, mx, nn, tree_flatten, tree_unflatten
 from mlx_rl.nn.layers import split_key
 
 
@@ -43,11 +43,11 @@ class Network(nn.Module):
 
     def flat(self) -> dict[str, mx.array]:
         """Weights by flat name."""
-        return dict(nn.utils.tree_flatten(self.parameters()))
+        return dict(tree_flatten(self.parameters()))
 
     def set_flat(self, weights: Mapping[str, mx.array]) -> None:
         """Put weights in by flat name; every name must be there."""
-        self.update(nn.utils.tree_unflatten(list(weights.items())))
+        self.update(tree_unflatten(list(weights.items())))
 
     def numpy(self) -> dict[str, NDArray[np.float32]]:
         """Weights by flat name, as NumPy arrays."""
@@ -57,5 +57,5 @@ class Network(nn.Module):
 def build(architecture: TransformerArchitecture | BaseArchitecture, seed: int = 0) -> Network:
     """A new model with the first weights of `seed`."""
     network = Network(architecture)
-    network.set_flat({name: mx.array(value) for name, value in initial_weights(architecture, seed).items()})
+    network.set_flat({name: as_mx(value) for name, value in initial_weights(architecture, seed).items()})
     return network

@@ -3,6 +3,8 @@
 from mlx_rl.nn.backend import mx, nn
 """
 
+from typing import Any
+
 from mlx_rl.nn.blas import SWITCH, Blas, install
 from observer.kit.console import say
 
@@ -10,6 +12,7 @@ BLAS: Blas = install()
 
 import mlx.core as mx  # noqa: E402
 import mlx.nn as nn  # noqa: E402
+from mlx.utils import tree_flatten, tree_unflatten  # noqa: E402
 
 if not BLAS.is_fast and BLAS.source != "off" and mx.default_device() == mx.Device(mx.cpu):
     say(
@@ -18,4 +21,10 @@ if not BLAS.is_fast and BLAS.source != "off" and mx.default_device() == mx.Devic
         f"{SWITCH}=0 silences this."
     )
 
-__all__ = ["BLAS", "mx", "nn"]
+
+def as_mx(values: Any) -> mx.array:
+    """Copy a NumPy array into MLX, type and shape kept (float64 becomes float32)."""
+    return mx.array(values)
+
+
+__all__ = ["BLAS", "as_mx", "mx", "nn", "tree_flatten", "tree_unflatten"]

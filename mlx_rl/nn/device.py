@@ -5,11 +5,31 @@ halves on two streams. On a GPU one stream and a compiled step are the whole sto
 """
 
 import os
-from typing import Literal
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from mlx_rl.nn.backend import mx
 
-Plan = Literal["compiled", "two-stream"]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a training step runs.
+
+    Attributes:
+        streams: 1, or 2 where two halves of a batch are computed side by side.
+        is_compiled: whether the graph of a gradient is traced once and reused.
+    """
+
+    streams: int
+    is_compiled: bool
+
+
+ONE_COMPILED = Plan(streams=1, is_compiled=True)
+TWO_STREAMS = Plan(streams=2, is_compiled=False)
 
 # Below this the cost of launching two graphs exceeds what the second core gives back.
 TWO_STREAM_BATCH = 256
@@ -25,6 +45,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def compiled(function: F) -> F:
+    """`mx.compile`, where the CPU has the C++ compiler that it needs at run time; else the function as it is."""
+    if is_cpu() and shutil.which("g++") is None:
+        return function
+    made: Any = mx.compile(function)
+    return made
+
+
 def training_plan(kind: str, batch_size: int) -> Plan:
     """Choose how a training step runs: the only place where this is decided.
 
@@ -33,8 +61,8 @@ def training_plan(kind: str, batch_size: int) -> Plan:
     are free, so a run repeats on another machine of the same kind.
     """
     if is_cpu() and kind == "transformer" and batch_size >= TWO_STREAM_BATCH:
-        return "two-stream"
-    return "compiled"
+        return TWO_STREAMS
+    return ONE_COMPILED
 
 
 def describe() -> str:

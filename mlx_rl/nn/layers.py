@@ -1,4 +1,4 @@
-"""Small parts that every model shares: the nonlinearity, dropout with its key in the open, a two-layer block.
+"""Small parts that every model shares: the nonlinearity, dropout with its key in the open, a pair of layers.
 
 Dropout happens where a key is given and nowhere else: a model has no hidden train/eval switch that a compiled
 step could freeze.
@@ -27,8 +27,8 @@ def split_key(key: mx.array | None, n: int) -> list[mx.array | None]:
     return [None] * n if key is None else list(mx.random.split(key, n))
 
 
-class Block(nn.Module):
-    """Two layers, each linear, normalised, then bent: (…, n_in) -> (…, n_out)."""
+class TwoLayers(nn.Module):
+    """Holds two layers, each linear, normalised, then bent; its members say what they are fed with."""
 
     def __init__(self, n_in: int, width: int, n_out: int, activation: str, dropout: float) -> None:
         super().__init__()
@@ -36,6 +36,7 @@ class Block(nn.Module):
         self.fc2, self.ln2 = nn.Linear(width, n_out), nn.LayerNorm(n_out, eps=NORM_EPS)
         self._bend, self._dropout = ACTIVATIONS[activation], dropout
 
-    def __call__(self, x: mx.array, key: mx.array | None = None) -> mx.array:
+    def bend_twice(self, x: mx.array, key: mx.array | None) -> mx.array:
+        """(…, n_in) -> (…, n_out)."""
         h = drop(self._bend(self.ln1(self.fc1(x))), self._dropout, key)
         return self._bend(self.ln2(self.fc2(h)))
