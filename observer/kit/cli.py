@@ -8,7 +8,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -94,7 +94,8 @@ def _flags_from_toml(settings: type[BaseModel], path: Path) -> list[str]:
         if isinstance(value, bool):
             flags.append(flag if value else flag.replace("--", "--no-", 1))
         else:
-            flags += [flag, *(str(item) for item in (value if isinstance(value, list) else [value]))]
+            items = cast(list[Any], value) if isinstance(value, list) else [value]
+            flags += [flag, *(str(item) for item in items)]
     return flags
 
 

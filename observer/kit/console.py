@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from observer.kit.clock import duration
 
@@ -66,9 +66,9 @@ def emit_json(result: dict[str, Any]) -> None:
 def finite(value: Any) -> Any:
     """Make a result safe for strict JSON: NumPy scalars become Python's, NaN and infinity become None."""
     if isinstance(value, dict):
-        return {str(key): finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in cast(dict[Any, Any], value).items()}
     if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
+        return [finite(item) for item in cast(Sequence[Any], value)]
     if hasattr(value, "tolist"):
         return finite(value.tolist())
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
