@@ -28,6 +28,7 @@ def make_certificate(
     folder: Path,
     manifest: Manifest,
     parity: Parity,
+    devices: dict[str, str],
     latency_us: dict[str, dict[str, float]],
     probes: dict[str, int],
     not_compared: dict[str, str],
@@ -41,7 +42,7 @@ def make_certificate(
             "max_abs": parity.max_abs,
             "bar": {"max_abs": BAR, "margin": MARGIN, "flips_outside_margin": 0},
             "decisions": parity.decisions,
-            "runtimes": list(latency_us),
+            "runtimes": devices,
             "not_compared": not_compared,
             "batches": list(BATCHES),
             "probes": probes,
@@ -73,7 +74,6 @@ def environment() -> dict[str, Any]:
         "versions": versions,
         "platform": platform.platform(),
         "processor": _processor(),
-        "device": "cpu",
         "MLX_ENABLE_TF32": os.environ.get("MLX_ENABLE_TF32", "not set"),
     }
 

@@ -25,6 +25,9 @@ Sample = tuple[F32, NDArray[np.bool_], F32]
 RECORDED = 256  # states taken from a recording, evenly spaced over its first windows
 RECORDED_MARKETS = 8
 
+# Flat, and each side at its worst, at nothing and at its best: position and profit as a fraction of the payout.
+POSITIONS = ((FLAT, 0.0), (UP, -1.0), (UP, 0.0), (UP, 1.0), (DOWN, -1.0), (DOWN, 0.0), (DOWN, 1.0))
+
 
 @dataclass(frozen=True)
 class Probes:
@@ -45,9 +48,8 @@ def make_probes(manifest: Manifest, golden: dict[str, Any], data_dir: Path | Non
         "golden": list(zip(golden["window"], golden["is_real"], golden["state"], strict=True)),
         "recorded": [] if data_dir is None else _recorded(manifest, data_dir),
     }
-    known = samples["golden"] + samples["recorded"]
-    samples["edge"] = _edges(known)
-    samples["position"] = [held for sample in known for held in _in_every_position(sample)]
+    samples["edge"] = _edges(samples["golden"] + samples["recorded"])
+    samples["position"] = [_placed(sample, *held) for sample in samples["golden"] for held in POSITIONS]
     every = [sample for part in samples.values() for sample in part]
     return Probes(
         window=np.stack([sample[0] for sample in every]),
@@ -58,7 +60,7 @@ def make_probes(manifest: Manifest, golden: dict[str, Any], data_dir: Path | Non
 
 
 def _recorded(manifest: Manifest, data_dir: Path) -> list[Sample]:
-    """States of the first windows of a recording, as the model would have seen them live, flat."""
+    """States of the first windows of a recording, as the model would have seen them live, in turning positions."""
     from mlx_rl.features.kernel import batch_features
     from observer.store.reader import Recording
 
@@ -71,7 +73,7 @@ def _recorded(manifest: Manifest, data_dir: Path) -> list[Sample]:
     for history in histories:
         for n in np.unique(np.linspace(1, len(history), per_market).astype(int)) if len(history) else ():
             window, is_real = padded_window(history[:n], length)
-            chosen.append((window, is_real, window[-1].copy()))
+            chosen.append(_placed((window, is_real, window[-1]), *POSITIONS[len(chosen) % len(POSITIONS)]))
     return chosen
 
 
@@ -95,12 +97,9 @@ def _edges(known: list[Sample]) -> list[Sample]:
     return edges
 
 
-def _in_every_position(sample: Sample) -> list[Sample]:
-    """The sample flat, and holding each side at its worst, at nothing and at its best."""
+def _placed(sample: Sample, position: int, pnl: float) -> Sample:
+    """The sample as seen while holding a position."""
     window, is_real, state = sample
-    held: list[Sample] = []
-    for position, pnl in ((FLAT, 0.0), (UP, -1.0), (UP, 0.0), (UP, 1.0), (DOWN, -1.0), (DOWN, 0.0), (DOWN, 1.0)):
-        placed = state.copy()
-        placed[list(POSITION_COLUMNS)] = position_entries(position, pnl, 1.0)
-        held.append((window, is_real, placed))
-    return held
+    placed = state.copy()
+    placed[list(POSITION_COLUMNS)] = position_entries(position, pnl, 1.0)
+    return window, is_real, placed

@@ -34,9 +34,10 @@ class Runtime:
     run: Callable[[F32, Mask, F32], Outputs]
     logits: Callable[[F32, Mask, F32], F32]  # what one decision needs, for timing
     batch_one_only: bool = False
+    device: str = "cpu"
 
 
-def policy_runtime(name: str, policy: Policy) -> Runtime:
+def policy_runtime(name: str, policy: Policy, device: str = "cpu") -> Runtime:
     """A policy object: the trained model in MLX, or the NumPy forward pass."""
 
     def run(window: F32, is_real: Mask, state: F32) -> Outputs:
@@ -49,7 +50,7 @@ def policy_runtime(name: str, policy: Policy) -> Runtime:
     def logits(window: F32, is_real: Mask, state: F32) -> F32:
         return policy.heads(state, policy.encode(window, is_real))[0]
 
-    return Runtime(name, run, logits)
+    return Runtime(name, run, logits, device=device)
 
 
 def fast_runtime(policy: NumpyPolicy) -> Runtime:

@@ -30,6 +30,7 @@ class Checked:
     """A comparison of everything that can run a folder here."""
 
     parity: Parity
+    devices: dict[str, str]  # runtime -> what it computed on
     latency_us: dict[str, dict[str, float]]
     probes: Probes
     not_compared: dict[str, str]  # runtime -> why not
@@ -98,7 +99,8 @@ def check(folder: Path, manifest: Manifest, data_dir: Path | None = None) -> Che
         runtimes.append(onnx_runtime(folder / ONNX))
     probes = make_probes(manifest, golden, data_dir)
     say(f"comparing {', '.join(r.name for r in runtimes)} on {len(probes)} states")
-    return Checked(compare(runtimes, probes, golden), latency(runtimes, probes), probes, missing)
+    devices = {r.name: r.device for r in runtimes}
+    return Checked(compare(runtimes, probes, golden), devices, latency(runtimes, probes), probes, missing)
 
 
 def _runtimes(folder: Path, manifest: Manifest) -> tuple[list[Runtime], dict[str, str]]:
@@ -121,8 +123,9 @@ def _runtimes(folder: Path, manifest: Manifest) -> tuple[list[Runtime], dict[str
 def trained(folder: Path) -> Runtime:
     """The trained model itself, in MLX."""
     from mlx_rl.artifact.folder import load_policy
+    from mlx_rl.nn.device import describe
 
-    return policy_runtime("mlx", load_policy(folder))
+    return policy_runtime("mlx", load_policy(folder), device=describe())
 
 
 def _import_twin(folder: Path) -> Any:
@@ -136,6 +139,5 @@ def _import_twin(folder: Path) -> Any:
 
 
 def _certificate(folder: Path, manifest: Manifest, checked: Checked) -> dict[str, Any]:
-    return make_certificate(
-        folder, manifest, checked.parity, checked.latency_us, checked.probes.counts, checked.not_compared
-    )
+    c = checked
+    return make_certificate(folder, manifest, c.parity, c.devices, c.latency_us, c.probes.counts, c.not_compared)

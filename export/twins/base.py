@@ -25,7 +25,7 @@ class Encoder(nn.Module):
     def forward(self, window: Tensor, is_real: Tensor) -> tuple[Tensor, Tensor]:
         flat = torch.where(is_real[..., None], window, 0.0).flatten(1)
         hidden = self.bend(self.ln1(self.fc1(flat)))
-        return self.bend(self.ln2(self.fc2(hidden))), window.new_empty(len(window), 0, 0, window.shape[1])
+        return self.bend(self.ln2(self.fc2(hidden))), window.new_empty(window.shape[0], 0, 0, window.shape[1])
 
 
 def build(architecture: dict[str, Any]) -> Twin:
