@@ -81,11 +81,16 @@ def _read_file(path: Path) -> list[dict[str, Any]] | None:
         value = json.loads(gzip.decompress(path.read_bytes()))
         observations = value["observations"]
         complete = len(observations) == value["count"] and all(
-            {"timestamp", "cid", "market", "state"} <= one.keys() for one in observations
+            {"timestamp", "cid", "market", "state"} <= one.keys() and _is_numeric(one["state"]) for one in observations
         )
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError):
         return None
     return observations if complete else None
+
+
+def _is_numeric(state: dict[str, Any]) -> bool:
+    """Whether what is read of a state is numbers, or nothing."""
+    return all(isinstance(state.get(name), int | float | None) for name in ("best_bid", "best_ask", "binance_price"))
 
 
 def _market(condition_id: str, asset: str, close_ns: int) -> Market:

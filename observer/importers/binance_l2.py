@@ -68,8 +68,6 @@ def _import_trades(path: Path, instrument: str, feed: str, writer: RecordingWrit
     recv_ns = table["ts_recv_ns"]
     n = len(recv_ns)
     report.seen["trade"] += n
-    in_order = recv_ns >= np.maximum.accumulate(recv_ns)
-    report.refuse("trade", BACKWARDS, instrument, int(np.sum(~in_order)))
     trades = Trades(
         recv_ns,
         table["ts_exch"] if has_venue_time else np.full(n, UNKNOWN_NS),
@@ -78,6 +76,6 @@ def _import_trades(path: Path, instrument: str, feed: str, writer: RecordingWrit
         table["price"],
         table["size"],
     )
-    trades = lawful_trades(trades[in_order], report, instrument)
+    trades = lawful_trades(trades, report, instrument)
     report.kept["trade"] += len(trades)
     writer.write_trades(instrument, feed, trades)

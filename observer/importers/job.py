@@ -1,5 +1,6 @@
 """One import from start to end: a format, a folder with its files, a recording to add to."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from observer.importers import IMPORTERS
 from observer.kit.errors import UsageError
 from observer.store.refusals import ImportReport
 from observer.store.writer import RecordingWriter
+
+ImportDir = Callable[[Path, RecordingWriter, ImportReport], None]
 
 
 def bring_in(name: str, source: Path | str, data_dir: Path | str) -> dict[str, Any]:
@@ -22,8 +25,11 @@ def bring_in(name: str, source: Path | str, data_dir: Path | str) -> dict[str, A
         UsageError: no such format or folder, or the folder is not of this format.
         BadRecording: the source breaks a law that no choice of rows can mend.
     """
-    import_dir = IMPORTERS[name]
-    folder = Path(source)
+    return run_import(IMPORTERS[name], name, Path(source), Path(data_dir))
+
+
+def run_import(import_dir: ImportDir, name: str, folder: Path, data_dir: Path) -> dict[str, Any]:
+    """Run one importer, in the table or not, as `bring_in` does."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder. Pass --from the folder that holds the recording.")
     report = ImportReport(name)

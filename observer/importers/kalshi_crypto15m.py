@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from observer.importers.source import bring_window, groups, lawful_trades, need, read_columns
+from observer.importers.source import bring_window, groups, inside, lawful_trades, need, read_columns
 from observer.kit.clock import NS_PER_S
 from observer.kit.errors import UsageError
 from observer.records import BOOK_LEVELS, BUY, DOWN, SIDES, UP, UP_ASK, UP_BID, Ladder, Market
-from observer.store.refusals import AFTER_CLOSE, BEFORE_OPEN, NO_MARKET, NO_WINDOW, ImportReport
+from observer.store.refusals import NO_MARKET, NO_WINDOW, ImportReport
 from observer.store.screen import empty_rows, mirror_down
 from observer.store.trades import Trades
 from observer.store.writer import RecordingWriter
@@ -90,10 +90,7 @@ def _import_tape(folder: Path, writer: RecordingWriter, report: ImportReport) ->
         rows[:, 8:12] = np.where(np.isnan(rows[:, 0:4]), np.nan, np.nansum(ladder.size[:, :, :5], axis=2))
         of_market = trades.pop(str(ticker), None)
         if of_market is not None:
-            early, late = of_market.recv_ns < market.open_ns, of_market.recv_ns > market.close_ns
-            report.refuse("trade", BEFORE_OPEN, market.market_id, int(early.sum()))
-            report.refuse("trade", AFTER_CLOSE, market.market_id, int(late.sum()))
-            of_market = of_market[~(early | late)]
+            of_market = inside(market, of_market, report)
         bring_window(writer, report, market, recv_ns, rows, trades=of_market, ladder=ladder)
     for ticker, left in trades.items():
         report.refuse("trade", NO_WINDOW, ticker, len(left))

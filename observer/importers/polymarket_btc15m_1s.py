@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from observer.importers.polymarket_up_down import QUOTES, read_markets, windows
-from observer.importers.source import Columns, bring_window, groups, lawful_trades, need, read_columns
+from observer.importers.source import Columns, bring_window, groups, inside, lawful_trades, need, read_columns
 from observer.kit.clock import NS_PER_S
-from observer.records import BUY, DOWN, UP, UP_BID_DEPTH5, Market
-from observer.store.refusals import AFTER_CLOSE, BEFORE_OPEN, NO_WINDOW, ImportReport
+from observer.records import BUY, DOWN, UP, UP_BID_DEPTH5
+from observer.store.refusals import NO_WINDOW, ImportReport
 from observer.store.schemas import UNKNOWN_NS
 from observer.store.screen import empty_rows
 from observer.store.trades import Trades
@@ -38,7 +38,7 @@ def import_dir(source: Path, writer: RecordingWriter, report: ImportReport) -> N
     for market, payoff_up, rows in windows(ticks, read_markets(source / "markets.parquet", SOURCE), report):
         of_window = trades.pop(market.open_ns, None)
         if of_window is not None:
-            of_window = _inside(market, of_window, report)
+            of_window = inside(market, of_window, report)
         elif market.open_ns // _DAY_NS in days:
             of_window = _no_trades()
         if bring_window(writer, report, market, ticks["ts"][rows], _rows(ticks, rows), trades=of_window) and (
@@ -71,13 +71,6 @@ def _read_trades(path: Path, report: ImportReport) -> dict[int, Trades]:
         )  # fmt: skip
         found[int(start_ns)] = lawful_trades(trades, report, f"window of {int(start_ns) // NS_PER_S}")
     return found
-
-
-def _inside(market: Market, trades: Trades, report: ImportReport) -> Trades:
-    early, late = trades.recv_ns < market.open_ns, trades.recv_ns > market.close_ns
-    report.refuse("trade", BEFORE_OPEN, market.market_id, int(early.sum()))
-    report.refuse("trade", AFTER_CLOSE, market.market_id, int(late.sum()))
-    return trades[~(early | late)]
 
 
 def _no_trades() -> Trades:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from observer.kit.errors import BadRecording, UsageError
 from observer.records import Ladder, Market
-from observer.store.refusals import BAD_TRADE, NO_TICKS, NO_WINDOW, ImportReport
+from observer.store.refusals import AFTER_CLOSE, BACKWARDS, BAD_TRADE, BEFORE_OPEN, NO_TICKS, NO_WINDOW, ImportReport
 from observer.store.screen import screen
 from observer.store.trades import Trades, with_flow
 from observer.store.writer import RecordingWriter
@@ -100,11 +100,21 @@ def bring_window(
 
 
 def lawful_trades(trades: Trades, report: ImportReport, where: str) -> Trades:
-    """Leave out, and count, trades without a price or size above zero."""
+    """Leave out, and count, trades without a price or size above zero, and those that go back in time."""
     numbers = np.stack([trades.price, trades.size])
     is_good = np.all(np.isfinite(numbers) & (numbers > 0), axis=0)
+    is_late = is_good & (trades.recv_ns < np.maximum.accumulate(trades.recv_ns))
     report.refuse("trade", BAD_TRADE, where, int(np.sum(~is_good)))
-    return trades[is_good]
+    report.refuse("trade", BACKWARDS, where, int(np.sum(is_late)))
+    return trades[is_good & ~is_late]
+
+
+def inside(market: Market, trades: Trades, report: ImportReport) -> Trades:
+    """Leave out, and count, trades outside the market's window."""
+    early, late = trades.recv_ns < market.open_ns, trades.recv_ns > market.close_ns
+    report.refuse("trade", BEFORE_OPEN, market.market_id, int(early.sum()))
+    report.refuse("trade", AFTER_CLOSE, market.market_id, int(late.sum()))
+    return trades[~(early | late)]
 
 
 def _numpy(column: pa.ChunkedArray, name: str) -> NDArray[Any]:

@@ -66,6 +66,8 @@ def market_complaint(market: Market) -> str | None:
         return f"closes at {iso(market.close_ns)}, not after it opens at {iso(market.open_ns)}."
     if market.tick_ns <= 0:
         return f"nominal tick spacing of {market.tick_ns} ns; it must be above zero."
+    if market.strike is not None and not market.strike > 0:
+        return f"strike of {market.strike}; wanted USD above zero, or None where the venue states none."
     return None
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from observer.kit.errors import BadRecording
 from observer.records import BOOK_LEVELS, SIDES, TICK_COLUMNS, FeeSchedule, Ladder, Market, Tape
 from observer.store.schemas import BOOK, BOOK_CELLS, REFERENCE, TICKS, TRADES, UNKNOWN_NS
 from observer.store.trades import TAKER_SIDES, TOKENS, Trades
@@ -116,17 +115,10 @@ def market_from(row: dict[str, Any]) -> Market:
 
 
 def plain_market(market: Market) -> Market:
-    """The market with plain Python numbers, as it will be read back.
-
-    Raises:
-        BadRecording: a strike that is not a number; no strike is None.
-    """
+    """The market with plain Python numbers, as it will be read back."""
     strike = None if market.strike is None else float(market.strike)
-    if strike is not None and not strike > 0:
-        raise BadRecording(f"market {market.market_id}: strike {strike}; wanted USD above zero, or None.")
-    return replace(
-        market, open_ns=int(market.open_ns), close_ns=int(market.close_ns), tick_ns=int(market.tick_ns), strike=strike
-    )
+    times = {name: int(getattr(market, name)) for name in ("open_ns", "close_ns", "tick_ns")}
+    return replace(market, strike=strike, **times)
 
 
 def _nullable(times: NDArray[np.int64]) -> pa.Array:

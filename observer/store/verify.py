@@ -87,6 +87,7 @@ def _check_base(root: Path, base: Path, verdict: Verdict) -> set[Path]:
             manifest = read_manifest(folder / MANIFEST, tables_below(base)[key.split("/", 1)[0]])
         except BadRecording as error:
             _blame(verdict, root, folder / MANIFEST, str(error))
+            listed |= set(folder.glob("part-*.parquet"))
             continue
         for name, entry in manifest.files.items():
             listed.add(folder / name)
