@@ -16,13 +16,13 @@ from observer.kit.console import Progress, say
 from observer.kit.errors import UsageError
 from observer.records import REFERENCE
 from observer.venues.synthetic import SYNTHETIC
-from observer.venues.synthetic.common import SyntheticMarket
+from observer.venues.synthetic.common import SyntheticMarket, SyntheticSettings
 
 PROG = "mlx-rl synthetic"
 SOURCE = "synthetic"
 
 
-def record(market: SyntheticMarket, settings: Any) -> dict[str, Any]:
+def record(market: SyntheticMarket, settings: SyntheticSettings, data_dir: Path) -> dict[str, Any]:
     """Generate the windows of `settings` and write them, outcomes apart, one window in memory at a time.
 
     Raises:
@@ -30,29 +30,27 @@ def record(market: SyntheticMarket, settings: Any) -> dict[str, Any]:
     """
     from observer.store.writer import RecordingWriter
 
-    values = settings.model_dump(exclude={"data_dir"})
-    chosen = market.settings(**values)
-    progress = Progress(f"synthetic {market.name}", chosen.windows)
+    progress = Progress(f"synthetic {market.name}", settings.windows)
     n_up = 0
-    with RecordingWriter(settings.data_dir, connection=SOURCE) as writer:
-        for done, (tape, payoff_up) in enumerate(market.generate(chosen), start=1):
+    with RecordingWriter(data_dir, connection=SOURCE) as writer:
+        for done, (tape, payoff_up) in enumerate(market.generate(settings), start=1):
             writer.write_tape(tape)
             reference = tape.rows[:, REFERENCE]
             if np.isfinite(reference).all():
                 writer.write_reference(tape.market.symbol, SOURCE, tape.recv_ns, tape.recv_ns, reference)
-            writer.write_outcome(tape.market.market_id, payoff_up, "synthetic", f"seed {chosen.seed}")
+            writer.write_outcome(tape.market.market_id, payoff_up, "synthetic", f"seed {settings.seed}")
             n_up += payoff_up == 1.0
             progress.update(done)
     summary = writer.summary
     return {
         "kind": market.name,
-        "data_dir": str(settings.data_dir),
-        "windows": chosen.windows,
+        "data_dir": str(data_dir),
+        "windows": settings.windows,
         "new_windows": summary.new_tapes,
-        "ticks": chosen.windows * chosen.ticks_per_window,
+        "ticks": settings.windows * settings.ticks_per_window,
         "settled_up": n_up,
         "dataset_id": summary.dataset_id,
-        "settings": values,
+        "settings": settings.model_dump(),
     }
 
 
@@ -87,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     return run_command(
         flags,
-        lambda settings: record(market, settings),
+        lambda chosen: record(market, market.settings(**chosen.model_dump(exclude={"data_dir"})), chosen.data_dir),
         args[1:],
         prog=f"{PROG} {market.name}",
         about=f"Write a recording of the synthetic market {market.name!r}: {market.about}. No orders are sent.",
