@@ -10,7 +10,7 @@ average; where outcomes are noisy use `wbc`.
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from mlx_rl.algos.cloning import Targets, best_action
+from mlx_rl.algos.targets import Targets, best_action
 from mlx_rl.training.data import F32, I64, TrainingData
 from observer.records import HOLD
 

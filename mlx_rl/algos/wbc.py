@@ -13,7 +13,7 @@ Weights above `weight_clip` are cut and counted; a cut weight bends this guarant
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from mlx_rl.algos.cloning import Targets
+from mlx_rl.algos.targets import Targets
 from mlx_rl.training.data import F32, I64, TrainingData
 from observer.kit.errors import UsageError
 
@@ -25,9 +25,7 @@ class WBCSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    weight_clip: float = Field(
-        default=20.0, gt=0, description="largest weight, in mean stakes of a decision"
-    )
+    weight_clip: float = Field(default=20.0, gt=0, description="largest weight, in mean stakes of a decision")
 
 
 class WeightedCloning:

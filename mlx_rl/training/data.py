@@ -34,13 +34,20 @@ I64 = NDArray[np.int64]
 class TrainingData(Protocol):
     """The arrays of the module's docstring."""
 
-    features: F32
-    row: I64
-    first_row: I64
-    q: F32
-    value: F32
-    payoff: F32
-    market_mid: F32
+    @property
+    def features(self) -> F32: ...
+    @property
+    def row(self) -> I64: ...
+    @property
+    def first_row(self) -> I64: ...
+    @property
+    def q(self) -> F32: ...
+    @property
+    def value(self) -> F32: ...
+    @property
+    def payoff(self) -> F32: ...
+    @property
+    def market_mid(self) -> F32: ...
 
     def pnl(self, ids: I64, draw: int) -> F32:
         """(B,) ids, a counter -> (B, 2) USD per share of size, of imagined Up and Down positions."""

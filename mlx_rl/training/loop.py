@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from mlx_rl.algos.cloning import METRICS, Method, cloning_loss
+from mlx_rl.algos.cloning import METRICS, cloning_loss
+from mlx_rl.algos.targets import Method
 from mlx_rl.artifact.manifest import BaseArchitecture, TransformerArchitecture
 from mlx_rl.models.network import Network, build
 from mlx_rl.nn.backend import as_mx

@@ -19,14 +19,8 @@ class TrainSettings(BaseModel):
     dropout: float = Field(default=0.0, ge=0, lt=1, description="share of activations dropped in training")
     value_weight: float = Field(default=0.1, ge=0, description="weight of the value error in the loss")
     forecast_weight: float = Field(default=0.1, ge=0, description="weight of the forecast's cross-entropy in the loss")
-    patience: int = Field(
-        default=15, ge=0, description="epochs without a better validation loss to stop; 0: never"
-    )
-    valid_samples: int = Field(
-        default=50_000, ge=1, description="most validation samples read per epoch"
-    )
-    money_every: int = Field(
-        default=10, ge=1, description="epochs between two runs on the validation markets"
-    )
+    patience: int = Field(default=15, ge=0, description="epochs without a better validation loss to stop; 0: never")
+    valid_samples: int = Field(default=50_000, ge=1, description="most validation samples read per epoch")
+    money_every: int = Field(default=10, ge=1, description="epochs between two runs on the validation markets")
     checkpoint_s: float = Field(default=60.0, gt=0, description="seconds between checkpoints within an epoch")
     seed: int = Field(default=0, ge=0, description="first weights, order of samples, dropout and imagined entries")

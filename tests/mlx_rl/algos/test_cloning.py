@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mlx_rl.algos.bc import BCSettings, BehaviourCloning
-from mlx_rl.algos.cloning import best_action, cloning_loss
+from mlx_rl.algos.cloning import cloning_loss
+from mlx_rl.algos.targets import best_action
 from mlx_rl.algos.wbc import WBCSettings, WeightedCloning, regret
 from mlx_rl.artifact.manifest import BaseArchitecture
 from mlx_rl.models.network import build

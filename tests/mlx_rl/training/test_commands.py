@@ -1,0 +1,84 @@
+"""The doors of training: from a recording to a model folder, and back out with an error one can act on."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mlx_rl.artifact.folder import load
+from mlx_rl.cli import doctor, train
+from observer.cli.synthetic import main as synthetic
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("spike") / "data"
+    assert synthetic(["spike", "--data-dir", str(folder), "--windows", "12", "--ticks-per-window", "120"]) == 0
+    return folder
+
+
+def flags(recording: Path, folder: Path, *more: str) -> list[str]:
+    common = ["--data-dir", str(recording), "--output", str(folder / "m"), "--runs-dir", str(folder / "runs")]
+    return [*common, "--preset", "small", "--epochs", "2", "--money-every", "1", *more]
+
+
+@pytest.mark.parametrize(("model", "method"), [("base", "bc"), ("transformer", "wbc")])
+def test_a_recording_becomes_a_model_that_opens(
+    recording: Path, tmp_path: Path, model: str, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = train.main(flags(recording, tmp_path, "--model", model, "--method", method, "--json"))
+    result = json.loads(capsys.readouterr().out)
+    policy, manifest = load(tmp_path / "m")
+
+    assert code == 0
+    assert manifest.dataset_id == result["dataset_id"]
+    assert (manifest.method, manifest.architecture.kind, policy.name) == (method, model, "m")
+    assert manifest.law["size_shares"] == 50
+    assert manifest.metrics["trained_until_ns"] > 0
+    assert set(result["metrics"]["last"]["money"]) == {"net_usd", "oracle_share", "trades", "windows"}
+    assert sum(result["labels_when_flat"].values()) == pytest.approx(1)
+
+
+def test_a_second_run_of_the_same_name_asks_for_resume(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    once = flags(recording, tmp_path, "--model", "base")
+    assert train.main(once) == 0
+    first = load(tmp_path / "m")[1].weights_sha256
+    again, resumed = train.main(once), train.main([*once, "--resume"])
+
+    assert (again, resumed) == (2, 0)
+    assert "Pass --resume to go on" in capsys.readouterr().err
+    assert load(tmp_path / "m")[1].weights_sha256 == first
+
+
+def test_an_unknown_market_is_a_misuse(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(flags(recording, tmp_path, "--market", "DOGE")) == 2
+    assert "no market" in capsys.readouterr().err
+
+
+def test_the_doctor_measures_what_it_prints(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "best_of", lambda job, budget_s=0.0: (job(), 0.01)[1])
+    code = doctor.main(["--model", "base", "--preset", "small", "--json"])
+    result = json.loads(capsys.readouterr().out)
+
+    assert code == 0
+    assert result["timings"]["cpu"]["samples_per_s"] == pytest.approx(25_600)  # 256 samples in 0.01 s
+    assert result["versions"]["mlx"] != "not installed"
+    assert result["fastest_to_train"] in result["timings"]
+
+
+def test_the_doctor_says_what_to_install_where_the_product_is_slow() -> None:
+    slow = {
+        "timings": {"cpu": {"gflops": 5.7}},
+        "blas": {"source": "reference", "detail": "no C compiler"},
+        "fastest_to_decide": "cpu",
+        "cores": 2,
+    }
+
+    assert "Install gcc and NumPy's PyPI wheel" in doctor.advice(slow)[0]
+    assert (
+        doctor.advice({**slow, "timings": {"cpu": {"gflops": 140.0}}, "blas": {"source": "numpy", "detail": ""}}) == []
+    )
