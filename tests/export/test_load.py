@@ -194,6 +194,13 @@ def test_a_model_that_no_longer_computes_its_golden_record_is_refused(exported: 
         load(exported)
 
 
+def test_an_encoding_that_differs_is_refused_although_the_kernel_keeps_it_to_itself(exported: Path) -> None:
+    change_golden(exported, lambda g: g.update({"encoded": g["encoded"] + np.float32(1e-3)}))
+
+    with pytest.raises(BadArtifact, match="encoded differs from the golden record by 0.001"):
+        load(exported)
+
+
 def test_a_folder_without_a_certificate_is_refused_and_told_how_to_get_one(made: Path) -> None:
     with pytest.raises(BadArtifact, match=r"no certificate\.json.*export_mlx_to_pytorch\.py --input"):
         load(made / "x")

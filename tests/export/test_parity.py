@@ -89,19 +89,19 @@ def test_nan_never_passes(bad: float, probes) -> None:
 
 
 def test_flips_are_counted_by_mask_and_margin() -> None:
-    """Two states. First: logits 0, 1, 0.99995 against 0, 0.99994, 0.99995: a flip of BUY and SELL, gap 5e-5.
-    Second: 0, 1, 0.5 against 0, 0.4, 0.5: a flip with gap 0.5. Of the 7 masks, BUY and SELL are both allowed in 2.
-    Close calls: the first state under those 2 masks.
+    """Three states. First: logits 0, 1, 0.99995 against 0, 0.99994, 0.99995: a flip of BUY and SELL, gap 5e-5.
+    Second and third: 0, 1, 0.5 against 0, 0.4, 0.5: flips with gap 0.5. Of the 7 masks, BUY and SELL are both
+    allowed in 2. Close calls: the first state under those 2 masks; flips outside: two states under 2 masks, 4.
     """
     from export.parity import _decisions
 
-    first = np.array([[0, 1, 0.99995], [0, 1, 0.5]], np.float32)
-    second = np.array([[0, 0.99994, 0.99995], [0, 0.4, 0.5]], np.float32)
+    first = np.array([[0, 1, 0.99995], [0, 1, 0.5], [0, 1, 0.5]], np.float32)
+    second = np.array([[0, 0.99994, 0.99995], [0, 0.4, 0.5], [0, 0.4, 0.5]], np.float32)
 
     found = _decisions({"a": first, "b": second})
 
     assert len(MASKS) == 7
-    assert found == {"compared": 14, "within_margin": 2, "flips_within_margin": 2, "flips_outside_margin": 2}
+    assert found == {"compared": 21, "within_margin": 2, "flips_within_margin": 2, "flips_outside_margin": 4}
 
 
 def test_a_flip_outside_the_margin_fails_whatever_the_difference(probes) -> None:
