@@ -48,7 +48,7 @@ def assess(
         "warnings": warnings(runs, name),
         "net_usd_per_window": net.as_dict(),
         "sharpe_per_window": {"ratio": ratio, "se": ratio_se, "note": "per clock window, not annualised"},
-        "against": baselines(runs, name, margin, rng),
+        "against": baselines(runs, name, margin, net, rng),
         "waterfall": {which: waterfall(run.plays[which]) for which in run.plays},
         "break_even": break_even(play, size),
         "oracle": {
@@ -69,6 +69,8 @@ def why_invalid(runs: Runs, name: str, margin: float) -> Verdict | None:
     leak = runs.models[name].leak
     if leak is not None:
         return invalid(f"leak: {leak}", margin)
+    if runs.invalid is not None:
+        return invalid(runs.invalid, margin)
     missing = sum(len(ids) for ids in runs.exam.left_out.values())
     share = missing / (missing + len(runs.exam))
     if share > LARGEST_MISSING_SHARE:
@@ -107,14 +109,18 @@ def warnings(runs: Runs, name: str) -> list[str]:
     return out
 
 
-def baselines(runs: Runs, name: str, margin: float, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """One row per trader to be beaten: what it earned, and the model's verdict against it, paired by window."""
+def baselines(runs: Runs, name: str, margin: float, own: Estimate, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """One row per trader to be beaten: what it earned, and the model's verdict against it, paired by window.
+
+    Against doing nothing the difference is the model's own net, `own`. The rows are looks at one sample and are
+    not corrected for their number: the verdict is the one against doing nothing.
+    """
     run, exam = runs.models[name], runs.exam
     mine, size = run.plays[runs.is_base], exam.law.size_shares
     nothing = np.zeros(len(exam))
 
-    def row(trader: str, net: NDArray[np.float64], trades: float, worst: float, note: str = "") -> dict[str, Any]:
-        found = estimate(mine.net - net, exam.open_ns, rng, worst=worst)
+    def row(trader: str, net: NDArray[np.float64], trades: float, note: str = "") -> dict[str, Any]:
+        found = own if net is nothing else estimate(mine.net - net, exam.open_ns, rng, worst=2 * size)
         return {
             "trader": trader,
             "net_usd_per_window": float(net.mean()),
@@ -125,17 +131,17 @@ def baselines(runs: Runs, name: str, margin: float, rng: np.random.Generator) ->
         }
 
     market_note = "as a trader the price never sees a reason to trade; as a forecaster see calibration"
-    rows = [row(HOLD_ROW, nothing, 0.0, size), row("market price", nothing, 0.0, size, market_note)]
+    rows = [row(HOLD_ROW, nothing, 0.0), row("market price", nothing, 0.0, market_note)]
     for rule, play in runs.rules.items():
         note, is_blind = _excuse(runs, rule)
         if is_blind:
             rows.append({"trader": rule, "note": f"not applicable: {note}"})
         else:
-            rows.append(row(rule, play.net, _trades(play), 2 * size, note))
+            rows.append(row(rule, play.net, _trades(play), note))
     average = run.random_net.mean(axis=0)
-    rows.append(row(RANDOM_ROW, average, _trades(mine), 2 * size, f"mean of {len(run.random_net)} random traders"))
+    rows.append(row(RANDOM_ROW, average, _trades(mine), f"mean of {len(run.random_net)} random traders"))
     if runs.oracle is not None:
-        rows.append(row(ORACLE_ROW, runs.oracle.net, _trades(runs.oracle), 2 * size, "nobody can do better"))
+        rows.append(row(ORACLE_ROW, runs.oracle.net, _trades(runs.oracle), "nobody can do better"))
     return rows
 
 

@@ -1,8 +1,8 @@
 """Where a policy looks: its attention weights, averaged over recorded states and sorted by lag.
 
-A policy may offer `attention(window, is_real)`, weights of shape (B, …, L) that sum to one over the last axis,
-oldest state first. Whatever lies between (layers, heads, queries) is averaged, the last query only where the
-policy gives one row per query. Policies without it are left out, and the report says so.
+A policy may offer `attention(window, is_real)`: how its newest state spreads its attention, weights of shape
+(B, …, L) that sum to one over the last axis, oldest state first. Whatever lies between (layers, heads) is averaged.
+Policies without it are left out, and the report says so.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,5 @@ def attention_by_lag(policy: Policy, features: Sequence[NDArray[np.float32]]) ->
     weights = np.asarray(attend(window, np.ones(window.shape[:2], dtype=np.bool_)))
     if weights.shape[0] != len(window) or weights.shape[-1] != reach:
         raise ToolkitError(f"{policy.name}.attention gave shape {weights.shape}; wanted ({len(window)}, …, {reach}).")
-    if weights.ndim >= 3 and weights.shape[-2] == reach:
-        weights = weights[..., -1, :]
     mean = weights.reshape(len(window), -1, reach).mean(axis=(0, 1))
     return [float(v) for v in mean[::-1]]

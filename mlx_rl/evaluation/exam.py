@@ -122,6 +122,7 @@ def make_exam(
     kind: Mapping[str, str],
     law: LawSettings,
     *,
+    n_ticks: Callable[[str], int] | None = None,
     everything: Sequence[Market] = (),
     dataset_id: str = "",
 ) -> Exam:
@@ -133,6 +134,7 @@ def make_exam(
         payoff_up: market id -> USD per Up share, where recorded.
         kind: market id -> "official", "inferred" or "synthetic".
         law: the money law.
+        n_ticks: counts a window's ticks without reading them; None reads the tape.
         everything: all windows of the recording; those just before the exam warm up the features.
         dataset_id: which recording.
 
@@ -144,7 +146,7 @@ def make_exam(
     for market in sorted(markets, key=lambda m: (m.series, m.open_ns)):
         if market.market_id not in payoff_up:
             left_out.setdefault(NO_OUTCOME, []).append(market.market_id)
-        elif len(tape(market.market_id)) == 0:
+        elif (n_ticks(market.market_id) if n_ticks else len(tape(market.market_id))) == 0:
             left_out.setdefault(NO_TICKS, []).append(market.market_id)
         else:
             judged.append(market)

@@ -80,6 +80,7 @@ class Runs:
         best: per window (T, 3) int8, the best action in hindsight by tick and position.
         mids: per window (T,) float32, the market's probability of Up, NaN where a side is missing.
         left: per window (T,) float32, seconds to the close.
+        invalid: why the figures may not be read, where whoever chose the windows knows a reason.
     """
 
     exam: Exam
@@ -90,6 +91,7 @@ class Runs:
     best: list[NDArray[np.int8]] = field(default_factory=list)
     mids: list[NDArray[np.float32]] = field(default_factory=list)
     left: list[NDArray[np.float32]] = field(default_factory=list)
+    invalid: str | None = None
 
     @property
     def is_base(self) -> str:
@@ -130,7 +132,7 @@ def run_all(
     oracle_plays: list[Play] = []
     out = Runs(exam, {}, wants={name: Counter() for name in rules})
     progress = None if is_quiet else Progress("trading", len(exam))
-    wanted = dict.fromkeys([exam.law.fills, *assumptions])
+    wanted = [name for name in ASSUMPTIONS if name in (exam.law.fills, *assumptions)]
     for batch in exam.batches():
         for c in candidates:
             features = states[c.name](batch)

@@ -30,8 +30,9 @@ class Verdict:
     Attributes:
         word: one of the five words.
         reason: one plain sentence.
-        windows_needed: clock windows wanted for a verdict at the observed effect or the margin, whichever comes
-            first; None where the verdict is settled or no number is enough.
+        windows_needed: clock windows wanted for a verdict, 80 % of the time. What is inconclusive is mostly noise, so
+            this plans on an effect one standard error smaller than the observed one, and on the margin where that
+            is larger or fewer than `MIN_CLUSTERS` were seen; None where settled or nothing can be planned on.
         needed_for_effect: clock windows to tell the observed mean from zero, 80 % of the time; None where it is zero.
         needed_for_margin: clock windows to show a truly equal policy not worse by the margin, 80 % of the time.
         margin: USD per market window below which a loss does not matter.
@@ -50,7 +51,7 @@ class Verdict:
 
     def __str__(self) -> str:
         if self.word == "INCONCLUSIVE":
-            wanted = f"{self.windows_needed:,}" if self.windows_needed else "more than can be said"
+            wanted = f"{self.windows_needed:,}" if self.windows_needed else "more than can be told from these"
             return f"INCONCLUSIVE (windows needed: {wanted})"
         return f"INVALID ({self.reason})" if self.word == "INVALID" else self.word
 
@@ -80,8 +81,9 @@ def judge(found: Estimate, margin: float, *, unit: str = "USD") -> Verdict:
             "INCONCLUSIVE",
             f"{span}: the interval holds zero and reaches past the margin of {margin:.4g} {unit}.",
         )
-    wanted = [n for n in (for_effect, for_margin) if n is not None]
-    needed = max(min(wanted), found.n_clusters + 1, MIN_CLUSTERS) if wanted and word == "INCONCLUSIVE" else None
+    planned = abs(found.mean) - found.se if found.n_clusters >= MIN_CLUSTERS else 0.0
+    wanted = windows_needed(planned, found.deviation, found.worst) if planned > margin else for_margin
+    needed = max(wanted, found.n_clusters + 1, MIN_CLUSTERS) if wanted and word == "INCONCLUSIVE" else None
     return Verdict(word, reason, needed, for_effect, for_margin, margin)
 
 
