@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=BaseModel)
 
 ABOUT = "Train a policy from recorded markets. No orders are sent, and no test window is opened."
-ACTIONS = ("HOLD", "BUY", "SELL")
+CHUNK = 100_000  # samples looked at together
 
 
 class TrainFlags(BaseModel):
@@ -152,10 +152,13 @@ def label_shares(dataset: "Dataset") -> dict[str, float]:
     import numpy as np
 
     from mlx_rl.algos.targets import best_action
-    from observer.records import FLAT
+    from observer.records import ACTIONS, FLAT
 
-    best = best_action(dataset.q[dataset.train][:, FLAT])
-    return {name: float(np.mean(best == i)) for i, name in enumerate(ACTIONS)}
+    counts = np.zeros(len(ACTIONS))
+    for start in range(0, len(dataset.train), CHUNK):
+        best = best_action(dataset.q[dataset.train[start : start + CHUNK], FLAT])
+        counts += np.bincount(best, minlength=len(ACTIONS))
+    return dict(zip(ACTIONS, (counts / counts.sum()).tolist(), strict=True))
 
 
 def show(result: dict[str, Any]) -> str:
