@@ -18,11 +18,11 @@ from observer.kit.console import say
 from observer.kit.errors import ToolkitError
 from observer.samples import sample
 
-SPIKE_WINDOWS = 34
+SPIKE_WINDOWS = 48
 UNSEEN_SEED, UNSEEN_WINDOWS = 1_000, 12
 # Two real windows to learn from, one embargoed, three to judge on: all there is.
 REAL_FOLDS = ("--valid-frac", "0", "--test-frac", "0.5")
-SPIKE_FOLDS = ("--valid-frac", "0.06", "--test-frac", "0.25")
+SPIKE_FOLDS = ("--valid-frac", "0.06", "--test-frac", "0.4")
 EPOCHS = {"spike_base": 4, "spike_transformer": 4, "real_base": 20, "real_transformer": 10}
 
 

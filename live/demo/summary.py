@@ -32,7 +32,7 @@ def summarise(demo: Demo, shares: dict[str, float], wall_s: float) -> dict[str, 
         },
         "paper": {
             "decisions": paper["decisions"],
-            "net_usd": paper["totals"]["net"],
+            "net_usd": paper["net_usd"],
             "replay_equal": replay["same"],
         },
         "steps_s": {name: round(took, 1) for name, took in demo.seconds.items()},
@@ -50,14 +50,14 @@ def ten_lines(s: dict[str, Any]) -> str:
             f" 1. Recorded six real Bitcoin windows through the store (dataset {s['dataset_id'][:12]}).",
             " 2. Made the synthetic market `spike`, where what pays was shown 12 ticks earlier.",
             " 3. Trained base (sees 5 ticks) and transformer (sees 20) on both.",
-            f" 4. spike, unseen paths: of what can be known the transformer earned {spike['share']['transformer']:.0%}, "
-            f"base {spike['share']['base']:.0%}.",
+            f" 4. spike, unseen paths: of what can be known the transformer earned "
+            f"{spike['share']['transformer']:.0%}, base {spike['share']['base']:.0%}.",
             f" 5. spike, transformer against base: {spike['verdict']} on {spike['windows']} windows.",
             f" 6. real, transformer against base: {real['verdict']} on {real['windows']} windows ({kinds} outcomes).",
             f" 7. real: clock windows needed for an answer: {needed}.",
             f" 8. Exported four models; largest difference to PyTorch and NumPy {parity['max_abs']:.1e}, "
             f"{parity['flips']} flips in {parity['decisions']:,} decisions.",
-            f" 9. Traded the real windows on paper through the A/B router: {paper['decisions']:,} decisions, "
+            f" 9. Traded all six on paper through the A/B router (two were trained on): {paper['decisions']:,} decisions, "
             f"net {paper['net_usd']:+.2f} USD; replayed, {same}.",
             f"10. Took {s['wall_s']:.0f} s. No order was sent. Pictures: demo/report.html",
         ]
