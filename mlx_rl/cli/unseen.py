@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlx_rl.artifact.manifest import Manifest
     from mlx_rl.evaluation.runs import Candidate, Runs
 
-SEEN = "opened before the model's training ended, or right after it"
+SEEN = "opened before the model's training ended or right after it"
 DAY_NS = 86_400 * NS_PER_S
 
 
@@ -61,10 +61,11 @@ class Opened:
 
 
 def open_models(paths: Sequence[Path]) -> list[Opened]:
-    """Open model folders, golden record and all; two of one name get their folders' parents in front.
+    """Open model folders, golden record and all; a second one of the same name is called by its path.
 
     Raises:
         BadArtifact: a folder is damaged or is no model.
+        UsageError: a folder is named twice.
     """
     import math
 
@@ -72,13 +73,13 @@ def open_models(paths: Sequence[Path]) -> list[Opened]:
     from mlx_rl.artifact.manifest import weight_shapes
     from mlx_rl.evaluation.runs import Candidate
 
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UsageError(f"{paths[0]} is named twice. Compare two different model folders.")
     out: list[Opened] = []
     for path in paths:
         policy, manifest = load(path)
         if any(o.candidate.name == policy.name for o in out):
             policy.name = str(path)
-        if any(o.candidate.name == policy.name for o in out):
-            raise UsageError(f"{path} is named twice. Compare two different models.")
         weights = sum(math.prod(shape) for shape in weight_shapes(manifest.architecture).values())
         out.append(Opened(Candidate(policy, weights), manifest))
     return out
@@ -134,7 +135,7 @@ def trade_unseen(
     if opening > 1:
         notes.append(f"this is opening {opening} of this recording's test windows; every look is another trial.")
     if is_seen and not flags.include_seen:
-        notes.append(f"{len(is_seen)} of {len(asked)} windows {SEEN} and are not judged.")
+        notes.append(f"{len(is_seen)} of {len(asked)} windows are not judged: they {SEEN}.")
     notes += [
         f"{m.candidate.name} does not say until when it was trained; windows it has seen cannot be told apart."
         for m in models if m.trained_until_ns is None

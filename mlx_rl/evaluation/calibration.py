@@ -17,7 +17,6 @@ from mlx_rl.evaluation.statistics.estimate import estimate
 from mlx_rl.evaluation.statistics.probability import CLIP, brier, by_window, log_loss, reliability
 from mlx_rl.evaluation.verdict import Verdict, judge
 from mlx_rl.policy import probability_up
-from observer.kit.clock import duration
 
 MARGIN_NATS = 0.005  # a log-loss worse than the market's by less than this does not matter
 # Share of the window left, from the open to the close; for 15 minutes: 15-10, 10-5, 5-2, 2-1, and the last minute.
@@ -46,7 +45,7 @@ def calibrate(
     window = np.repeat(np.arange(len(mids)), [len(m) for m in mids])
     market = np.concatenate(mids).astype(np.float64)
     ours = probability_up(market, np.concatenate(forecasts))
-    left = np.concatenate(left_s) / length_s
+    left = np.concatenate(left_s).astype(np.float64) / length_s
     has_price = np.isfinite(market)
     if not has_price.any():
         return {"decisions": 0, "note": "no decision had a market price, so nothing can be calibrated"}, None
@@ -79,8 +78,12 @@ def _strata(
     for high, low in pairwise(STRATA):
         lower = left >= 0 if low == 0 else left > low
         upper = np.ones(len(left), dtype=np.bool_) if high == 1.0 else left <= high
-        out.append((f"{duration(high * length_s)} to {duration(low * length_s)} left", has_price & lower & upper))
+        out.append((f"{_span(high * length_s)} to {_span(low * length_s)}", has_price & lower & upper))
     return out
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:.3g} min" if seconds >= 60 else f"{seconds:.3g} s"
 
 
 def _score(

@@ -8,6 +8,7 @@ Shapes: W windows, T ticks of the longest, L window length, F features, Z width 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class Play:
         forecast: per window (T,) float32 correction to the market's log-odds of Up; None for traders without one.
     """
 
-    ledger: dict[str, NDArray[np.generic]]
+    ledger: dict[str, NDArray[Any]]
     actions: list[NDArray[np.int8]]
     positions: list[NDArray[np.int8]]
     is_free: list[NDArray[np.bool_]]

@@ -132,7 +132,7 @@ def run_all(
     oracle_plays: list[Play] = []
     out = Runs(exam, {}, wants={name: Counter() for name in rules})
     progress = None if is_quiet else Progress("trading", len(exam))
-    wanted = [name for name in ASSUMPTIONS if name in (exam.law.fills, *assumptions)]
+    wanted: list[FillAssumption] = [name for name in ASSUMPTIONS if name in (exam.law.fills, *assumptions)]
     for batch in exam.batches():
         for c in candidates:
             features = states[c.name](batch)

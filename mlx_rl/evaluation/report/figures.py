@@ -49,16 +49,18 @@ def equity(runs: Runs, names: list[str]) -> Any:
     import plotly.graph_objects as go
 
     order = np.argsort([m.close_ns for m in runs.exam.markets], kind="stable")
-    when = np.array([runs.exam.markets[i].close_ns // NS_PER_MS for i in order], dtype="datetime64[ms]")
-    keep = np.unique(np.linspace(0, len(order) - 1, min(len(order), MOST_POINTS)).astype(int))
+    markets = [runs.exam.markets[i] for i in order]
+    ends_ns = [min(m.open_ns for m in markets), *(m.close_ns for m in markets)]  # all begin with nothing earned
+    when = np.array([ns // NS_PER_MS for ns in ends_ns], dtype="datetime64[ms]")
+    keep = np.unique(np.linspace(0, len(order), min(len(order) + 1, MOST_POINTS)).astype(int))
     figure = go.Figure()
 
     def line(name: str, per_window: np.ndarray, **style: Any) -> None:
-        total = np.cumsum(per_window[order])[keep]
+        total = np.concatenate([[0.0], np.cumsum(per_window[order])])[keep]
         figure.add_scatter(x=when[keep], y=np.round(total, 3), name=name, mode="lines", line=style)
 
     first = runs.models[names[0]]
-    random = np.cumsum(first.random_net[:, order], axis=1)[:, keep]
+    random = np.pad(np.cumsum(first.random_net[:, order], axis=1), ((0, 0), (1, 0)))[:, keep]
     if random.any():
         low, high = np.quantile(random, [0.05, 0.95], axis=0)
         figure.add_scatter(x=when[keep], y=high, mode="lines", line={"width": 0}, showlegend=False, hoverinfo="skip")
@@ -151,7 +153,7 @@ def calibration(result: dict[str, Any]) -> Any:
         "When it says 70 %, does it happen 70 % of the time?", "stated probability of Up", "share that ended Up"
     )
     shown = [v for data in found.values() for key in ("stated", "seen", "low", "high") for v in data[key]]
-    reach = [max(0.0, min(shown) - 0.05), min(1.0, max(shown) + 0.05)]
+    reach = [max(-0.03, min(shown) - 0.05), min(1.03, max(shown) + 0.05)]
     look["xaxis"]["range"], look["yaxis"]["range"] = reach, reach
     figure.update_layout(**look)
     return figure
@@ -221,10 +223,14 @@ def attention(result: dict[str, Any], tick_s: float) -> Any:
         hovertemplate="%{x} ticks (%{customdata:.1f} s) ago: %{y:.1%}<extra></extra>",
     )  # fmt: skip
     figure.add_hline(
-        y=1 / len(weights), line={"color": MUTED, "dash": "dash"}, annotation_text="looking everywhere alike"
+        y=1 / len(weights),
+        line={"color": MUTED, "dash": "dash"},
+        annotation_text="looking everywhere alike",
+        annotation_position="top left",
     )
     x = f"ticks ago (one tick is {tick_s:g} s)"
     look = layout("How far back it looks", x, "mean attention", has_legend=False)
-    look["yaxis"]["tickformat"] = ".0%"
+    look["yaxis"].update(tickformat=".0%", range=[0, 1.25 * max(weights)])
+    look["xaxis"]["zeroline"] = False
     figure.update_layout(**look)
     return figure

@@ -52,7 +52,7 @@ def gather(values: ArrayLike, open_ns: ArrayLike) -> Clusters:
     if not np.isfinite(v).all():
         raise ToolkitError(f"{int((~np.isfinite(v)).sum())} of {len(v)} windows hold a value that is not finite.")
     start, which = np.unique(when, return_inverse=True)
-    sums = np.bincount(which, weights=v, minlength=len(start))
+    sums = np.bincount(which, weights=v, minlength=len(start)).astype(np.float64)
     return Clusters(sums, np.bincount(which, minlength=len(start)).astype(np.float64), start)
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from mlx_rl.evaluation.assess import HOLD_ROW, ORACLE_ROW, RANDOM_ROW, assess, break_even
+from mlx_rl.evaluation.assess import HOLD_ROW, ORACLE_ROW, RANDOM_ROW, assess, break_even, random_traders
 from mlx_rl.evaluation.contrast import contrast
 from mlx_rl.evaluation.exam import NO_OUTCOME, make_exam
 from mlx_rl.evaluation.rollout import Play
-from mlx_rl.evaluation.runs import Candidate, run_all
+from mlx_rl.evaluation.runs import Candidate, ModelRun, run_all
 from mlx_rl.market.law import LawSettings
 from observer.kit.console import finite
 from observer.kit.errors import UsageError
@@ -94,6 +94,15 @@ def test_break_even_by_hand() -> None:
     ledger = {"net": np.array([-10.0]), "fees": np.array([20.0]), "trades": np.array([4])}
 
     assert break_even(Play(ledger, [], [], [], []), 50.0) == {"fee_multiple": 0.5, "cost_usd_per_share": 0.05}
+
+
+def test_standing_among_random_traders_by_hand() -> None:
+    # Totals of four random traders: 3, 5, 5, 9; ours is 5, so three did as well or better: (1 + 3) / (1 + 4).
+    totals = np.array([[1.0, 2.0], [2.0, 3.0], [0.0, 5.0], [9.0, 0.0]])
+    play = Play({"net": np.array([5.0, 0.0])}, [], [], [], [])
+    found = random_traders(ModelRun(Candidate(holder()), {}, totals, None, None), play)
+
+    assert (found["as_good_or_better"], found["p_value"]) == (3, 0.8)
 
 
 def test_windows_without_an_outcome_are_counted_and_inferred_ones_are_named() -> None:

@@ -90,6 +90,7 @@ def test_a_random_trader_keeps_how_often_and_how_long() -> None:
     before = sorted(len(p) - holding_spans(p)[-1][0] for p in positions)
     after = sorted(len(p) - holding_spans(p)[-1][0] for p in targets)
     assert before == after
+    assert [holding_spans(p)[-1] for p in positions] != [holding_spans(p)[-1] for p in targets]
     for target in targets:
         spans = holding_spans(target)
         assert sorted(b - a for a, b in spans[:-1]) == [5, 30]
