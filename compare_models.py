@@ -1,8 +1,6 @@
 """Compare two models: `python compare_models.py --base-model ./models/a --transformer-model ./models/b`."""
 
 if __name__ == "__main__":
-    import sys
-
     from mlx_rl.cli.compare import main
 
-    sys.exit(main())
+    raise SystemExit(main())

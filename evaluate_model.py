@@ -1,8 +1,6 @@
 """Judge a model on windows it has not seen: `python evaluate_model.py --model ./models/x --test-data ./data`."""
 
 if __name__ == "__main__":
-    import sys
-
     from mlx_rl.cli.evaluate import main
 
-    sys.exit(main())
+    raise SystemExit(main())

@@ -35,18 +35,19 @@ def studentised_interval(
 ) -> list[tuple[F64, F64]]:
     """Bootstrap-t interval of the mean per window at each of `levels`; `sums` (…, C) -> low, high (…,).
 
-    All samples of a batch are resampled by the same draws. A resample without any scatter counts as an
-    infinitely large t, so a sample with hardly a trade in it gets a wide interval, not a narrow one.
+    All samples of a batch are resampled by the same draws. A resample without any scatter cannot be studentised
+    and is left out; where that happens to more than half of them both ends are NaN.
     """
     mean, se = sums.sum(-1) / sizes.sum(), standard_error(sums, sizes)
     t = _resampled_t(sums, sizes, mean, rng, resamples)
-    t.sort(axis=0)
+    usable = np.isfinite(t).sum(axis=0)
+    t.sort(axis=0)  # NaN goes last
     out: list[tuple[F64, F64]] = []
     for level in levels:
-        upper, lower = _order_statistic(t, (1 + level) / 2), _order_statistic(t, (1 - level) / 2)
-        with np.errstate(invalid="ignore"):
-            low, high = mean - upper * se, mean - lower * se
-        out.append((np.where(se == 0, mean, low), np.where(se == 0, mean, high)))
+        upper, lower = _order_statistic(t, usable, (1 + level) / 2), _order_statistic(t, usable, (1 - level) / 2)
+        low = np.where(2 * usable < resamples, np.nan, mean - upper * se)
+        high = np.where(2 * usable < resamples, np.nan, mean - lower * se)
+        out.append((low, high))
     return out
 
 
@@ -58,7 +59,7 @@ def mean_interval(
     if sizes.shape[-1] < MIN_BOOTSTRAP:
         return plain
     drawn = studentised_interval(sums, sizes, levels, rng, resamples)
-    return [(np.minimum(a, c), np.maximum(b, d)) for (a, b), (c, d) in zip(plain, drawn, strict=True)]
+    return [(np.fmin(a, c), np.fmax(b, d)) for (a, b), (c, d) in zip(plain, drawn, strict=True)]
 
 
 def _resampled_t(sums: F64, sizes: F64, mean: F64, rng: np.random.Generator, resamples: int) -> F64:
@@ -73,21 +74,17 @@ def _resampled_t(sums: F64, sizes: F64, mean: F64, rng: np.random.Generator, res
         counts = np.bincount(drawn.ravel(), minlength=n * c).reshape(n, c).astype(np.float64)
         total = (counts @ sizes)[:, None]
         error = counts @ flat / total
-        square = (
-            counts @ flat**2 - 2 * error * (counts @ (flat * sizes[:, None])) + error**2 * (counts @ sizes**2)[:, None]
-        )
+        square = counts @ flat**2 - 2 * error * (counts @ (flat * sizes[:, None]))
+        square += error**2 * (counts @ sizes**2)[:, None]
         spread = np.sqrt(np.maximum(c / (c - 1) * square, 0)) / total
-        flatness = 1e-12 * (np.abs(error) + np.abs(flat).max(0) / c)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t = np.where(
-                spread > flatness, error / spread, np.where(np.abs(error) > flatness, np.sign(error) * np.inf, 0.0)
-            )
-        parts.append(t)
+        is_flat = spread <= 1e-6 * np.abs(flat).max(0) / np.sqrt(c)  # rounding leaves about 1e-8
+        parts.append(np.where(is_flat, np.nan, error / np.where(is_flat, 1.0, spread)))
     return np.concatenate(parts).reshape(resamples, *sums.shape[:-1])
 
 
-def _order_statistic(ordered: F64, q: float) -> F64:
-    """The q-quantile as an order statistic, the outer one where it falls between two (infinities stay whole)."""
-    n = len(ordered)
-    rank = np.ceil(q * (n + 1)) - 1 if q > 0.5 else np.floor(q * (n + 1)) - 1
-    return ordered[int(np.clip(rank, 0, n - 1))]
+def _order_statistic(ordered: F64, usable: NDArray[np.int64], q: float) -> F64:
+    """The q-quantile of the first `usable` rows as an order statistic, the outer one where it falls between two."""
+    place = q * (usable + 1)
+    rank = (np.ceil(place) if q > 0.5 else np.floor(place)) - 1
+    index = np.clip(rank, 0, np.maximum(usable - 1, 0)).astype(np.int64)
+    return np.take_along_axis(ordered, index[None], axis=0)[0]

@@ -56,6 +56,17 @@ def test_without_an_edge_better_and_worse_are_each_rare() -> None:
     assert found["INCONCLUSIVE"] >= 0.9
 
 
+def test_a_trader_with_hardly_a_trade_becomes_a_tie_after_enough_windows() -> None:
+    # Two trades of a dollar in n windows: rounding away, so the worst case decides, as for no trade at all (349).
+    def draw(n: int) -> np.ndarray:
+        x = np.zeros(n)
+        x[[n // 3, n // 2]] = 1.0, -1.0
+        return x
+
+    assert judge(measured(draw(200)), 0.5).word == "INCONCLUSIVE"
+    assert judge(measured(draw(400)), 0.5).word == "NOT WORSE"
+
+
 def test_a_large_edge_is_found_and_a_large_loss_too() -> None:
     assert words(lambda rng: flips(rng, 150, 0.25), 40)["BETTER"] >= 0.95
     assert words(lambda rng: flips(rng, 150, -0.25), 40)["WORSE"] >= 0.95
