@@ -26,6 +26,9 @@ PROOFS = Registry(
     },
 )
 
+# Each takes minutes of its own; `--all` leaves them out and says so.
+ALONE = ("tests", "train_memory")
+
 
 def promise(name: str) -> str:
     """The first line of a proof's docstring: what it promises, in plain words (read without importing it)."""
