@@ -35,6 +35,7 @@ def examine(command: DoctorCommand) -> dict[str, Any]:
 
     from mlx_rl.nn.backend import BLAS, mx
     from mlx_rl.nn.device import cores, describe
+    from mlx_rl.nn.fused import NATIVE, WHY_NOT
 
     devices = [mx.cpu] + ([mx.gpu] if mx.is_available(mx.gpu) else [])
     before = mx.default_device()
@@ -52,6 +53,7 @@ def examine(command: DoctorCommand) -> dict[str, Any]:
         "memory_gb": memory_gb(),
         "versions": versions(),
         "blas": {"source": BLAS.source, "detail": BLAS.detail},
+        "kernels": {"compiled": NATIVE is not None, "why_not": WHY_NOT},
         "model": f"{command.model} {command.preset}",
         "batch_size": command.batch_size,
         "timings": timings,
@@ -140,6 +142,9 @@ def advice(result: dict[str, Any]) -> list[str]:
             f"MLX multiplies at {cpu['gflops']:.0f} GFLOP/s on the CPU ({result['blas']['detail']}). Install gcc and "
             "NumPy's PyPI wheel, or the package libopenblas0, for six to eight times faster training."
         )
+    kernels = result["kernels"]
+    if not kernels["compiled"] and list(result["timings"]) == ["cpu"]:
+        said.append(f"Training uses no fused kernels ({kernels['why_not']}); with them it is about twice as fast.")
     if len(result["timings"]) > 1 and result["fastest_to_decide"] == "cpu":
         said.append("One decision is faster on the CPU than on the GPU; live decisions run on the CPU anyway.")
     if result["cores"] < 2:
@@ -155,6 +160,7 @@ def show(result: dict[str, Any]) -> str:
         ["system", result["system"]],
         ["memory", memory],
         ["matrix product", f"{result['blas']['source']}: {result['blas']['detail']}"],
+        ["fused kernels", "compiled" if result["kernels"]["compiled"] else f"none: {result['kernels']['why_not']}"],
         ["versions", ", ".join(f"{name} {number}" for name, number in result["versions"].items())],
     ]
     timings = [

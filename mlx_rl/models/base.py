@@ -18,4 +18,4 @@ class BaseEncoder(TwoLayers):
     def __call__(self, window: mx.array, is_real: mx.array, key: mx.array | None = None) -> mx.array:
         """Encode; states that are not real count as zeros, whatever the window holds there."""
         states = mx.where(is_real[..., None], window, 0.0)
-        return self.bend_twice(states.reshape(window.shape[0], -1), key)
+        return self.bend_twice(states.reshape(window.shape[0], -1), key, is_data=True)

@@ -6,6 +6,7 @@ The forecast corrects the market's own log-odds and starts at zero: an untrained
 
 from mlx_rl.artifact.manifest import N_ACTIONS, Architecture
 from mlx_rl.nn.backend import mx, nn
+from mlx_rl.nn.fused import linear
 from mlx_rl.nn.layers import TwoLayers
 
 
@@ -17,7 +18,7 @@ class Head(TwoLayers):
         self.out = nn.Linear(width, n_out)
 
     def __call__(self, x: mx.array, key: mx.array | None = None) -> mx.array:
-        return self.out(self.bend_twice(x, key))
+        return linear(self.bend_twice(x, key), self.out.weight, self.out.bias)
 
 
 class Forecast(nn.Module):
@@ -28,7 +29,7 @@ class Forecast(nn.Module):
         self.out = nn.Linear(n_in, 1)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return self.out(x)[..., 0]
+        return linear(x, self.out.weight, self.out.bias)[..., 0]
 
 
 def make_heads(a: Architecture) -> tuple[Head, Head, Forecast]:

@@ -9,7 +9,8 @@ Letters: B batch, L window length, F features, D width, H heads, Z width of the 
 from mlx_rl.artifact.manifest import TransformerArchitecture
 from mlx_rl.nn.attention import EncoderLayer, key_bias
 from mlx_rl.nn.backend import mx, nn
-from mlx_rl.nn.layers import NORM_EPS, split_key
+from mlx_rl.nn.fused import NORM_EPS, linear, norm
+from mlx_rl.nn.layers import split_key
 from mlx_rl.nn.position import PositionalTable
 
 
@@ -35,18 +36,26 @@ class TransformerTemporalEncoder(nn.Module):
 
     def weigh(self, window: mx.array, is_real: mx.array) -> tuple[mx.array, mx.array]:
         """Encode by the explicit path: (B, Z), and (B, layers, H, L) the newest token's attention, oldest first."""
-        tokens, bias = self._positions(self.input(window)), key_bias(is_real)
+        tokens, bias = self._enter(window), key_bias(is_real)
         weights: list[mx.array] = []
         for i, layer in enumerate(self.layers):
             tokens, spread = layer.weigh(tokens, bias, self._queries(i, 1))
             weights.append(spread)
-        return self.output(self.ln_final(tokens[:, -1])), mx.stack(weights, axis=1)
+        return self._leave(tokens[:, -1]), mx.stack(weights, axis=1)
 
     def _run(self, window: mx.array, is_real: mx.array, key: mx.array | None, n_last: int) -> mx.array:
-        tokens, bias = self._positions(self.input(window)), key_bias(is_real)
+        tokens, bias = self._enter(window), key_bias(is_real)
         for i, (layer, part) in enumerate(zip(self.layers, split_key(key, len(self.layers)), strict=True)):
             tokens = layer(tokens, bias, self._queries(i, n_last), part)
-        return self.output(self.ln_final(tokens))
+        return self._leave(tokens)
+
+    def _enter(self, window: mx.array) -> mx.array:
+        """(B, L, F) -> (B, L, D): project, and add what each slot adds."""
+        return self._positions(linear(window, self.input.weight, self.input.bias, is_data=True))
+
+    def _leave(self, tokens: mx.array) -> mx.array:
+        normed = norm(tokens, self.ln_final.weight, self.ln_final.bias)
+        return linear(normed, self.output.weight, self.output.bias)
 
     def _queries(self, i: int, n_last: int) -> int:
         return n_last if i == len(self.layers) - 1 else self._seq_len

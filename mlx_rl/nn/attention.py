@@ -7,17 +7,16 @@ keys stays finite.
 Letters: B batch, Q queries (all tokens, or the last alone), L tokens, D width, H heads.
 """
 
-import math
-
 from mlx_rl.nn.backend import mx, nn
-from mlx_rl.nn.layers import ACTIVATIONS, NORM_EPS, drop, split_key
+from mlx_rl.nn.fused import NORM_EPS, attend, attend_and_weigh, linear, norm
+from mlx_rl.nn.layers import ACTIVATIONS, drop, split_key
 
 HIDDEN = -1e9
 
 
 def key_bias(is_real: mx.array) -> mx.array:
-    """(B, L) bool, True where a token stands for a recorded state -> (B, 1, 1, L) added to every score."""
-    return mx.where(is_real, 0.0, HIDDEN)[:, None, None, :]
+    """(B, L) bool, True where a token stands for a recorded state -> (B, L) added to every score."""
+    return mx.where(is_real, 0.0, HIDDEN)
 
 
 class EncoderLayer(nn.Module):
@@ -31,38 +30,39 @@ class EncoderLayer(nn.Module):
         self.value = nn.Linear(width, width, bias=False)
         self.out = nn.Linear(width, width)
         self.ff1, self.ff2 = nn.Linear(width, d_ff), nn.Linear(d_ff, width)
-        self._n_heads, self._scale = n_heads, 1.0 / math.sqrt(width // n_heads)
-        self._bend, self._dropout = ACTIVATIONS[activation], dropout
+        self._n_heads, self._activation, self._dropout = n_heads, activation, dropout
 
     def __call__(self, tokens: mx.array, bias: mx.array, n_queries: int, key: mx.array | None = None) -> mx.array:
-        """(B, L, D) tokens, (B, 1, 1, L) bias -> (B, Q, D): the last `n_queries` tokens after this layer."""
-        q, k, v = self._project(tokens, n_queries)
-        mixed = mx.fast.scaled_dot_product_attention(q, k, v, scale=self._scale, mask=bias)
-        return self._finish(tokens, mixed, n_queries, key)
+        """(B, L, D) tokens, (B, L) bias -> (B, Q, D): the last `n_queries` tokens after this layer."""
+        mixed = attend(*self._project(tokens, n_queries), bias, self._n_heads)
+        return self._finish(tokens[:, -n_queries:], mixed, key)
 
     def weigh(self, tokens: mx.array, bias: mx.array, n_queries: int) -> tuple[mx.array, mx.array]:
         """As `__call__` without dropout, and (B, H, L): how the last token spread its attention."""
-        q, k, v = self._project(tokens, n_queries)
-        weights = mx.softmax(self._scale * (q @ k.swapaxes(-1, -2)) + bias, axis=-1)
-        return self._finish(tokens, weights @ v, n_queries, None), weights[:, :, -1]
+        mixed, weights = attend_and_weigh(*self._project(tokens, n_queries), bias, self._n_heads)
+        return self._finish(tokens[:, -n_queries:], mixed, None), weights[:, :, -1]
 
     def _project(self, tokens: mx.array, n_queries: int) -> tuple[mx.array, mx.array, mx.array]:
-        normed = self.ln1(tokens)
+        """Queries (B, Q, D), keys and values (B, L, D)."""
+        normed = norm(tokens, self.ln1.weight, self.ln1.bias)
         return (
-            self._heads(self.query(normed[:, -n_queries:])),
-            self._heads(self.key(normed)),
-            self._heads(self.value(normed)),
+            linear(normed[:, -n_queries:], self.query.weight),
+            linear(normed, self.key.weight),
+            linear(normed, self.value.weight),
         )
 
-    def _heads(self, x: mx.array) -> mx.array:
-        b, n, d = x.shape
-        return x.reshape(b, n, self._n_heads, d // self._n_heads).swapaxes(1, 2)
-
-    def _finish(self, tokens: mx.array, mixed: mx.array, n_queries: int, key: mx.array | None) -> mx.array:
+    def _finish(self, tokens: mx.array, mixed: mx.array, key: mx.array | None) -> mx.array:
+        """Everything after the attention, token by token."""
         after_attention, inside, after_ff = split_key(key, 3)
-        b, _, _, d = (*mixed.shape[:2], 0, tokens.shape[-1])
-        x = tokens[:, -n_queries:] + drop(
-            self.out(mixed.swapaxes(1, 2).reshape(b, n_queries, d)), self._dropout, after_attention
-        )
-        h = drop(self._bend(self.ff1(self.ln2(x))), self._dropout, inside)
-        return x + drop(self.ff2(h), self._dropout, after_ff)
+        x = self._add(tokens, self.out, mixed, after_attention)
+        h = norm(x, self.ln2.weight, self.ln2.bias)
+        is_relu = self._activation == "relu"
+        h = linear(h, self.ff1.weight, self.ff1.bias, relu=is_relu)
+        h = drop(h if is_relu else ACTIVATIONS[self._activation](h), self._dropout, inside)
+        return self._add(x, self.ff2, h, after_ff)
+
+    def _add(self, x: mx.array, fc: nn.Linear, h: mx.array, key: mx.array | None) -> mx.array:
+        """x + drop(fc(h))."""
+        if key is None or self._dropout == 0.0:
+            return linear(h, fc.weight, fc.bias, add=x)
+        return x + drop(linear(h, fc.weight, fc.bias), self._dropout, key)

@@ -10,18 +10,17 @@ can multiply side by side, and a sum is always added in the same order.
 """
 
 import ctypes
-import hashlib
 import os
-import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from mlx_rl.nn.cache import cached, cpu_flags
 
 # Set to 0 to keep the BLAS that came with MLX (to measure the difference, or to rule this out).
 SWITCH = "MLX_RL_FAST_BLAS"
@@ -103,7 +102,7 @@ def _from_numpy() -> Blas:
     shim = _compiled_shim()
     library = _load(_copy_of(original, ""), None)
     name = _kernel(library)
-    if name.lower() in NARROW_KERNELS and _cpu_flags() >= AVX512 and "OPENBLAS_CORETYPE" not in os.environ:
+    if name.lower() in NARROW_KERNELS and cpu_flags() >= AVX512 and "OPENBLAS_CORETYPE" not in os.environ:
         # OpenBLAS does not know this CPU; trust the clock, not the name.
         wide = _load(_copy_of(original, "wide-"), AVX512_KERNEL)
         if gflops(wide) > 1.1 * gflops(library):
@@ -115,7 +114,7 @@ def _from_numpy() -> Blas:
 
 def _copy_of(original: Path, prefix: str) -> Path:
     stamp = f"{original}/{original.stat().st_mtime_ns}"
-    return _cached(prefix + original.name, stamp, lambda path: shutil.copyfile(original, path))
+    return cached(prefix + original.name, stamp, lambda path: shutil.copyfile(original, path))
 
 
 def _from_system() -> Blas:
@@ -149,36 +148,7 @@ def _compiled_shim() -> Path:
         command = [compiler, "-O2", "-shared", "-fPIC", "-x", "c", "-", "-o", str(path)]
         subprocess.run(command, input=SHIM.encode(), check=True, capture_output=True)
 
-    return _cached("shim.so", SHIM, build)
-
-
-def _cached(name: str, stamp: str, make) -> Path:
-    """Return the cache file of `name` and `stamp`, made whole or not at all by `make(path)`."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlx-rl"
-    if not _writable(root):
-        root = Path(tempfile.gettempdir()) / f"mlx-rl-{os.getuid()}"
-        root.mkdir(mode=0o700, exist_ok=True)
-        if root.stat().st_uid != os.getuid():
-            raise OSError(f"{root} belongs to somebody else; set XDG_CACHE_HOME to a folder of yours")
-    key = hashlib.sha256(f"{name}/{stamp}/{platform.machine()}".encode()).hexdigest()[:16]
-    path = root / f"{key}-{name}"
-    if not path.exists():
-        with tempfile.NamedTemporaryFile(dir=root, suffix=".so", delete=False) as scratch:
-            pass
-        try:
-            make(Path(scratch.name))
-            os.replace(scratch.name, path)
-        finally:
-            Path(scratch.name).unlink(missing_ok=True)
-    return path
-
-
-def _writable(root: Path) -> bool:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(root, os.W_OK)
+    return cached("shim.so", SHIM, build)
 
 
 def _load(path: Path, kernel: str | None) -> ctypes.CDLL:
@@ -212,14 +182,6 @@ def _kernel(library: ctypes.CDLL) -> str:
 
 def _address(function) -> ctypes.c_void_p:
     return ctypes.cast(function, ctypes.c_void_p)
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return set()
-    return next((set(line.split()) for line in text.splitlines() if line.startswith("flags")), set())
 
 
 def gflops(library: ctypes.CDLL, n: int = 384) -> float:

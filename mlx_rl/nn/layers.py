@@ -7,11 +7,10 @@ step could freeze.
 from collections.abc import Callable
 
 from mlx_rl.nn.backend import mx, nn
+from mlx_rl.nn.fused import NORM_EPS, linear, norm
 
 # ReLU is the default: on the CPU the exact GELU and tanh are computed one number at a time.
 ACTIVATIONS: dict[str, Callable[[mx.array], mx.array]] = {"relu": nn.relu, "gelu": nn.gelu, "tanh": mx.tanh}
-
-NORM_EPS = 1e-5
 
 
 def drop(x: mx.array, rate: float, key: mx.array | None) -> mx.array:
@@ -34,9 +33,14 @@ class TwoLayers(nn.Module):
         super().__init__()
         self.fc1, self.ln1 = nn.Linear(n_in, width), nn.LayerNorm(width, eps=NORM_EPS)
         self.fc2, self.ln2 = nn.Linear(width, n_out), nn.LayerNorm(n_out, eps=NORM_EPS)
-        self._bend, self._dropout = ACTIVATIONS[activation], dropout
+        self._activation, self._dropout = activation, dropout
 
-    def bend_twice(self, x: mx.array, key: mx.array | None) -> mx.array:
-        """(…, n_in) -> (…, n_out)."""
-        h = drop(self._bend(self.ln1(self.fc1(x))), self._dropout, key)
-        return self._bend(self.ln2(self.fc2(h)))
+    def bend_twice(self, x: mx.array, key: mx.array | None, *, is_data: bool = False) -> mx.array:
+        """(…, n_in) -> (…, n_out); `is_data`: nobody asks for the gradient of x."""
+        h = drop(self._layer(self.fc1, self.ln1, x, is_data), self._dropout, key)
+        return self._layer(self.fc2, self.ln2, h, False)
+
+    def _layer(self, fc: nn.Linear, ln: nn.LayerNorm, x: mx.array, is_data: bool) -> mx.array:
+        is_relu = self._activation == "relu"
+        h = norm(linear(x, fc.weight, fc.bias, is_data=is_data), ln.weight, ln.bias, relu=is_relu)
+        return h if is_relu else ACTIVATIONS[self._activation](h)

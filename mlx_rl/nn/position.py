@@ -18,12 +18,12 @@ def sinusoid(seq_len: int, width: int) -> NDArray[np.float32]:
 
 
 class PositionalTable(nn.Module):
-    """Adds its slot's vector to each token. The table is a constant: no parameter, never saved, never decayed."""
+    """Gives each slot its vector. The table is a constant: no parameter, never saved, never decayed."""
 
     def __init__(self, seq_len: int, width: int) -> None:
         super().__init__()
         self._table = mx.array(sinusoid(seq_len, width))
 
-    def __call__(self, tokens: mx.array) -> mx.array:
-        """(B, L, D) -> (B, L, D)."""
-        return tokens + self._table
+    def __call__(self, x: mx.array) -> mx.array:
+        """x + table: (…, L, D) -> (…, L, D)."""
+        return x + self._table

@@ -53,21 +53,30 @@ class Layout:
         return State(vector, mx.zeros_like(vector), mx.zeros_like(vector))
 
 
+def step_scalars(rate: float, step: int, decay: float) -> mx.array:
+    """What changes from step to step, (3,): the step size, how much a decayed weight shrinks, the correction of √v.
+
+    The corrections of step number `step` (from 1) are folded in here, once, instead of being computed per weight.
+    """
+    return mx.array([rate / (1 - BETA1**step), rate * decay, 1 / math.sqrt(1 - BETA2**step)])
+
+
 def adamw(
-    state: State, gradient: mx.array, rate: mx.array, step: mx.array, is_decayed: mx.array, decay: float, clip: float
+    state: State, gradient: mx.array, scalars: mx.array, is_decayed: mx.array, clip: float
 ) -> tuple[State, mx.array]:
     """One update. Returns the new state and the gradient's norm before it was clipped to `clip`.
 
     Args:
-        rate: () step size. step: () number of this step, from 1.
-        is_decayed: (W,) 1 where `decay` pulls the weight to zero.
+        scalars: what `step_scalars` says of this step.
+        is_decayed: (W,) 1 where decay pulls the weight to zero.
     """
+    rate, shrink, correction = scalars[0], scalars[1], scalars[2]
     norm = mx.sqrt(mx.square(gradient).sum())
     g = gradient * mx.minimum(clip / (norm + 1e-12), 1.0)
     mean = BETA1 * state.mean + (1 - BETA1) * g
     square = BETA2 * state.square + (1 - BETA2) * mx.square(g)
-    move = (mean / (1 - BETA1**step)) / (mx.sqrt(square / (1 - BETA2**step)) + EPSILON)
-    weights = state.weights * (1 - (rate * decay) * is_decayed) - rate * move
+    move = mean / (mx.sqrt(square) * correction + EPSILON)
+    weights = state.weights * (1 - shrink * is_decayed) - rate * move
     return State(weights, mean, square), norm
 
 

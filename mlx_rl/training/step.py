@@ -15,7 +15,7 @@ from mlx_rl.models.network import Network
 from mlx_rl.nn.backend import as_mx, mx
 from mlx_rl.nn.device import Plan, compiled
 from mlx_rl.nn.layers import split_key
-from mlx_rl.training.optimizer import Layout, State, adamw
+from mlx_rl.training.optimizer import Layout, State, adamw, step_scalars
 from mlx_rl.training.settings import TrainSettings
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -59,12 +59,12 @@ class Stepper:
     def __call__(self, state: State, x: Arrays, rate: float, step: int) -> tuple[State, Outcome]:
         """Step number `step` (from 1) with step size `rate`; evaluated once, at its end."""
         key = self.dropout_key(step)
-        scalars = (mx.array(rate), mx.array(float(step)))
+        scalars = step_scalars(rate, step, self.settings.weight_decay)
         if self._streams:
             parts, gradient = self._in_halves(state.weights, x, key)
-            after, norm = self._update(state, gradient, *scalars)
+            after, norm = self._update(state, gradient, scalars)
         else:
-            after, parts, norm = self._whole(state, {name: as_mx(a) for name, a in x.items()}, *scalars, key)
+            after, parts, norm = self._whole(state, {name: as_mx(a) for name, a in x.items()}, scalars, key)
         mx.eval(after, parts, norm)
         return after, Outcome(np.array(parts), float(np.array(norm)))
 
@@ -88,12 +88,11 @@ class Stepper:
         return parts, gradient
 
     def _whole_step(
-        self, state: State, x: Mapping[str, mx.array], rate: mx.array, step: mx.array, key: mx.array | None
+        self, state: State, x: Mapping[str, mx.array], scalars: mx.array, key: mx.array | None
     ) -> tuple[State, mx.array, mx.array]:
         parts, gradient = self.gradient(state.weights, x, key)
-        after, norm = self._adamw(state, gradient, rate, step)
+        after, norm = self._adamw(state, gradient, scalars)
         return after, parts, norm
 
-    def _adamw(self, state: State, gradient: mx.array, rate: mx.array, step: mx.array) -> tuple[State, mx.array]:
-        s = self.settings
-        return adamw(state, gradient, rate, step, self.layout.is_decayed, s.weight_decay, s.clip_norm)
+    def _adamw(self, state: State, gradient: mx.array, scalars: mx.array) -> tuple[State, mx.array]:
+        return adamw(state, gradient, scalars, self.layout.is_decayed, self.settings.clip_norm)

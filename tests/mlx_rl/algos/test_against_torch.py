@@ -12,7 +12,7 @@ from mlx_rl.models.network import build
 from mlx_rl.nn.backend import mx, nn
 from mlx_rl.training.data import Gather
 from mlx_rl.training.inputs import loss_inputs
-from mlx_rl.training.optimizer import Layout, adamw
+from mlx_rl.training.optimizer import Layout, adamw, step_scalars
 from tests.mlx_rl.training.toy import ToyData
 
 pytestmark = pytest.mark.torch
@@ -96,9 +96,8 @@ def test_loss_gradients_and_one_update_agree_with_torch(kind: str, activation: s
         assert np.allclose(part, theirs_w[name].grad, atol=1e-5, rtol=1e-5), name
 
     layout = Layout(weights)
-    state, _ = adamw(
-        layout.start(weights), layout.join(gradient), mx.array(0.01), mx.array(1.0), layout.is_decayed, 0.1, 1e9
-    )
+    start, scalars = layout.start(weights), step_scalars(0.01, 1, 0.1)
+    state, _ = adamw(start, layout.join(gradient), scalars, layout.is_decayed, clip=1e9)
     matrices = [t for t in theirs_w.values() if t.ndim > 1]
     vectors = [t for t in theirs_w.values() if t.ndim == 1]
     for name, part in gradient.items():  # the same gradient, so that the update alone is compared

@@ -96,7 +96,7 @@ def test_wide_kernels_are_taken_only_when_they_measure_faster(monkeypatch: pytes
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     monkeypatch.setattr(blas, "_load", load)
     monkeypatch.setattr(blas, "_kernel", lambda lib: lib.kernel or "Haswell")
-    monkeypatch.setattr(blas, "_cpu_flags", lambda: blas.AVX512)
+    monkeypatch.setattr(blas, "cpu_flags", lambda: blas.AVX512)
     monkeypatch.setattr(blas, "gflops", lambda lib: speeds[lib.kernel])
     monkeypatch.setattr(blas, "_address", lambda f: None)
     monkeypatch.setattr(blas.ctypes, "CDLL", lambda *a, **k: Bridge())

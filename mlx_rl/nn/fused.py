@@ -1,0 +1,163 @@
+"""Norm, activation and attention, each as one operation with its own gradient.
+
+On a Linux CPU with compiled kernels they run in one pass over memory; elsewhere they are MLX's own operations.
+Both ways agree to rounding (a test holds outputs and gradients to 1e-5).
+
+Letters: R rows, D width, B batch, Q queries, L tokens, H heads.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from mlx_rl.nn import native
+from mlx_rl.nn.backend import mx, nn
+
+NATIVE, WHY_NOT = native.load()
+NORM_EPS = 1e-5  # also in kernels.h
+WIDEST = 1024  # also in kernels.h
+HEAD_WIDTHS = (8, 16, 32)  # compiled in bridge.cpp, with windows of up to 48 tokens
+LONGEST = 48
+
+
+def is_native(x: mx.array) -> bool:
+    """Whether the compiled kernels serve this array's type on the default device."""
+    return NATIVE is not None and mx.default_device() == mx.Device(mx.cpu) and x.dtype == mx.float32
+
+
+def norm(
+    x: mx.array, weight: mx.array, shift: mx.array, bias: mx.array | None = None, *, relu: bool = False
+) -> mx.array:
+    """Layer norm of x + bias over the last axis, (…, D) -> (…, D); then ReLU where asked for."""
+    if not is_native(x) or x.shape[-1] > WIDEST:
+        y = mx.fast.layer_norm(x if bias is None else x + bias, weight, shift, NORM_EPS)
+        return nn.relu(y) if relu else y
+    flat = x.reshape(-1, x.shape[-1])
+    bias = mx.zeros_like(weight) if bias is None else bias
+    return _NORM[relu](flat, bias, weight, shift)[0].reshape(x.shape)
+
+
+def linear(
+    x: mx.array,
+    weight: mx.array,
+    bias: mx.array | None = None,
+    *,
+    add: mx.array | None = None,
+    relu: bool = False,
+    is_data: bool = False,
+) -> mx.array:
+    """x weightᵀ + bias + add, (…, K) -> (…, N); then ReLU where asked for, which excludes `add`.
+
+    Args:
+        weight: (N, K). bias: (N,). add: (…, N).
+        is_data: x is input data, so its gradient is not asked for.
+    """
+    n, k = weight.shape
+    if not is_native(x):
+        y = x @ weight.T if bias is None else mx.addmm(bias, x, weight.T)
+        y = y if add is None else add + y
+        return nn.relu(y) if relu else y
+    flat, nothing = x.reshape(-1, k), mx.zeros(1)
+    more = nothing if add is None else add.reshape(-1, n)
+    how = (relu, is_data, bias is not None, add is not None)
+    return _LINEAR[how](flat, weight, nothing if bias is None else bias, more).reshape(*x.shape[:-1], n)
+
+
+def attend(q: mx.array, k: mx.array, v: mx.array, bias: mx.array, n_heads: int) -> mx.array:
+    """Scaled dot-product attention, all heads: (B, Q, D), (B, L, D) twice, (B, L) added to scores -> (B, Q, D)."""
+    width, length = q.shape[-1] // n_heads, k.shape[1]
+    if is_native(q) and width in HEAD_WIDTHS and length <= LONGEST:
+        return _ATTEND[n_heads](q, k, v, bias)[0]
+    scale, mask = 1.0 / math.sqrt(width), bias[:, None, None, :]
+    qh, kh, vh = (_heads(x, n_heads) for x in (q, k, v))
+    mixed = mx.fast.scaled_dot_product_attention(qh, kh, vh, scale=scale, mask=mask)
+    return mixed.swapaxes(1, 2).reshape(q.shape)
+
+
+def attend_and_weigh(q: mx.array, k: mx.array, v: mx.array, bias: mx.array, n_heads: int) -> tuple[mx.array, mx.array]:
+    """As `attend`, in plain operations, and the weights (B, H, Q, L): the explicit path."""
+    width = q.shape[-1] // n_heads
+    qh, kh, vh = (_heads(x, n_heads) for x in (q, k, v))
+    weights = mx.softmax((qh @ kh.swapaxes(-1, -2)) / math.sqrt(width) + bias[:, None, None, :], axis=-1)
+    return (weights @ vh).swapaxes(1, 2).reshape(q.shape), weights
+
+
+def _heads(x: mx.array, n_heads: int) -> mx.array:
+    """(B, N, D) -> (B, H, N, D / H)."""
+    return x.reshape(*x.shape[:2], n_heads, -1).swapaxes(1, 2)
+
+
+def _make_norm(relu: bool) -> Any:
+    @mx.custom_function
+    def forward(x: mx.array, bias: mx.array, weight: mx.array, shift: mx.array) -> list[mx.array]:
+        rows, d = x.shape
+        return NATIVE.run("norm_forward", [x, bias, weight, shift], [[rows, d], [rows, 2]], [rows, d, int(relu)])
+
+    @forward.vjp
+    def backward(primals, cotangents, outputs):
+        (x, bias, weight, _), (y, stats) = primals, outputs
+        rows, d = x.shape
+        given = [x, bias, weight, y, stats, cotangents[0]]
+        return tuple(NATIVE.run("norm_backward", given, [[rows, d], [d], [d], [d]], [rows, d, int(relu)]))
+
+    return forward
+
+
+def _make_linear(how: tuple[bool, bool, bool, bool]) -> Any:
+    relu, is_data, with_bias, with_add = how
+
+    @mx.custom_function
+    def forward(x: mx.array, weight: mx.array, bias: mx.array, add: mx.array) -> mx.array:
+        rows, (n, k) = x.shape[0], weight.shape
+        size = [rows, k, n, int(relu), int(with_bias), int(with_add)]
+        return NATIVE.run("linear_forward", [x, weight, bias, add], [[rows, n]], size)[0]
+
+    @forward.vjp
+    def backward(primals, cotangent, output):
+        x, weight, bias, add = primals
+        rows, (n, k) = x.shape[0], weight.shape
+        shapes = [[1] if is_data else [rows, k], [n, k], [n]]
+        size = [rows, k, n, int(relu), int(not is_data)]
+        dx, dw, db = NATIVE.run("linear_backward", [x, weight, output, cotangent], shapes, size)
+        dx = mx.zeros_like(x) if is_data else dx
+        return dx, dw, db if with_bias else mx.zeros_like(bias), cotangent if with_add else mx.zeros_like(add)
+
+    return forward
+
+
+def _make_attend(n_heads: int) -> Any:
+    def sizes(q: mx.array, k: mx.array) -> tuple[str, list[int]]:
+        (n, queries, d), length = q.shape, k.shape[1]
+        return f"{d // n_heads}_{(length + 15) // 16}", [n, queries, length, d, n_heads]
+
+    @mx.custom_function
+    def forward(q: mx.array, k: mx.array, v: mx.array, bias: mx.array) -> list[mx.array]:
+        variant, size = sizes(q, k)
+        n, queries, length, _, h = size
+        shapes = [list(q.shape), [n, h, queries, length]]
+        return NATIVE.run(f"attend_forward_{variant}", [q, k, v, bias], shapes, size)
+
+    @forward.vjp
+    def backward(primals, cotangents, outputs):
+        q, k, v, bias = primals
+        variant, size = sizes(q, k)
+        shapes = [list(q.shape), list(k.shape), list(v.shape)]
+        dq, dk, dv = NATIVE.run(f"attend_backward_{variant}", [q, k, v, outputs[1], cotangents[0]], shapes, size)
+        return dq, dk, dv, mx.zeros_like(bias)  # the bias says which tokens are real; nothing is learnt from it
+
+    return forward
+
+
+class _Variants(dict[Any, Callable[..., Any]]):
+    """Variant -> its operation, made by `make(variant)` when first asked for."""
+
+    def __init__(self, make: Callable[[Any], Callable[..., Any]]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, variant: Any) -> Callable[..., Any]:
+        self[variant] = self._make(variant)
+        return self[variant]
+
+
+_LINEAR, _NORM, _ATTEND = _Variants(_make_linear), _Variants(_make_norm), _Variants(_make_attend)

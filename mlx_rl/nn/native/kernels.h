@@ -1,0 +1,248 @@
+// Fused single-thread kernels for MLX on the CPU: each reads its rows once and keeps what it needs in cache.
+//
+// Every kernel has the same signature: pointers to its inputs, pointers to its outputs, and its sizes. Arrays are
+// float32 and row-contiguous. Sums run in a fixed order, so the same input always gives the same bits.
+
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "vectors.h"
+
+typedef void (*kernel_t)(const float* const* in, float* const* out, const int64_t* size);
+
+constexpr int64_t WIDEST = 1024;   // columns of a row kept on the stack
+
+template <int N>
+static inline f16 turned_by(f16 x) {
+  const i16 lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return __builtin_shuffle(x, (lane + N) & 15);
+}
+
+static inline float largest(f16 x) {
+  f16 y = turned_by<8>(x);
+  x = x > y ? x : y;
+  y = turned_by<4>(x);
+  x = x > y ? x : y;
+  y = turned_by<2>(x);
+  x = x > y ? x : y;
+  y = turned_by<1>(x);
+  return x[0] > y[0] ? x[0] : y[0];
+}
+
+static inline float total(f16 x) {
+  x += turned_by<8>(x);
+  x += turned_by<4>(x);
+  x += turned_by<2>(x);
+  return x[0] + x[1];
+}
+
+// exp(x) for x <= 0, error below 2 units in the last place; the bits of n build 2^n.
+static inline f16 exp_negative(f16 x) {
+  const f16 lowest = f16{} - 87.0f;
+  x = x < lowest ? lowest : x;
+  const f16 shifted = x * 1.44269504f + 12582912.0f;  // rounds x·log2(e) to a whole number in the low bits
+  const f16 n = shifted - 12582912.0f;
+  const f16 r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  f16 p = f16{} + 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  return p * (f16)(((i16)shifted - 0x4B400000 + 127) << 23);
+}
+
+// y = bend(normalise(x + c) · w + b), row by row.
+// in x (R, D), c w b (D); out y (R, D), stats (R, 2) mean and 1/sd; size R, D, 1 for ReLU.
+static void norm_forward(const float* const* in, float* const* out, const int64_t* size) {
+  const int64_t rows = size[0], d = size[1], relu = size[2];
+  const float *c = in[1], *w = in[2], *b = in[3];
+  float t[WIDEST];
+  for (int64_t i = 0; i < rows; i++) {
+    const float* x = in[0] + i * d;
+    float* y = out[0] + i * d;
+    float sum = 0, squares = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t j = 0; j < d; j++) {
+      t[j] = x[j] + c[j];
+      sum += t[j];
+    }
+    const float mean = sum / d;
+#pragma omp simd reduction(+ : squares)
+    for (int64_t j = 0; j < d; j++) {
+      t[j] -= mean;
+      squares += t[j] * t[j];
+    }
+    const float over_sd = 1.0f / std::sqrt(squares / d + 1e-5f);
+    const float floor = relu ? 0.0f : -INFINITY;
+#pragma omp simd
+    for (int64_t j = 0; j < d; j++) {
+      const float z = t[j] * over_sd * w[j] + b[j];
+      y[j] = z > floor ? z : floor;
+    }
+    out[1][2 * i] = mean;
+    out[1][2 * i + 1] = over_sd;
+  }
+}
+
+// in x c w y stats dy; out dx (R, D), dc dw db (D); size as above.
+static void norm_backward(const float* const* in, float* const* out, const int64_t* size) {
+  const int64_t rows = size[0], d = size[1], relu = size[2];
+  const float *c = in[1], *w = in[2];
+  float *dc = out[1], *dw = out[2], *db = out[3];
+  float hat[WIDEST], g[WIDEST];
+  std::memset(dc, 0, d * sizeof(float));
+  std::memset(dw, 0, d * sizeof(float));
+  std::memset(db, 0, d * sizeof(float));
+  for (int64_t i = 0; i < rows; i++) {
+    const float *x = in[0] + i * d, *y = in[3] + i * d, *dy = in[5] + i * d;
+    const float mean = in[4][2 * i], over_sd = in[4][2 * i + 1];
+    const float open = relu ? 0.0f : -INFINITY;
+    float* dx = out[0] + i * d;
+    float along = 0, sum = 0;
+#pragma omp simd reduction(+ : sum, along)
+    for (int64_t j = 0; j < d; j++) {
+      const float through = y[j] > open ? dy[j] : 0.0f;
+      hat[j] = (x[j] + c[j] - mean) * over_sd;
+      db[j] += through;
+      dw[j] += through * hat[j];
+      g[j] = through * w[j];
+      sum += g[j];
+      along += g[j] * hat[j];
+    }
+    sum /= d;
+    along /= d;
+#pragma omp simd
+    for (int64_t j = 0; j < d; j++) {
+      dx[j] = over_sd * (g[j] - sum - hat[j] * along);
+      dc[j] += dx[j];
+    }
+  }
+}
+
+// Copy one head of (L, D) tokens as (W, 16·V), padded with zeros.
+template <int W, int V>
+static inline void turn(const float* tokens, int64_t length, int64_t d, f16 (*turned)[V]) {
+  std::memset(turned, 0, sizeof(f16) * W * V);
+  for (int64_t j = 0; j < length; j++)
+    for (int e = 0; e < W; e++) ((float*)turned[e])[j] = tokens[j * d + e];
+}
+
+// Attention of Q queries over L <= 16·V tokens, heads of width W, M queries at a time.
+// in q (B, Q, D), k v (B, L, D), bias (B, L) added to every score; out mixed (B, Q, D), weights (B, H, Q, L).
+template <int W, int V, int M>
+static inline void attend_some(const f16 (*keys)[V], const float* values, const float* q, const f16* bias,
+                               float* mixed, float* weights, int64_t length, int64_t d) {
+  typedef float row_t __attribute__((vector_size(W * 4), aligned(4), may_alias));
+  const float scale = 1.0f / std::sqrt((float)W);
+  f16 score[M][V];
+  for (int m = 0; m < M; m++)
+    for (int v = 0; v < V; v++) score[m][v] = bias[v];
+  for (int e = 0; e < W; e++)
+    for (int m = 0; m < M; m++)
+      for (int v = 0; v < V; v++) score[m][v] += (q[m * d + e] * scale) * keys[e][v];
+  row_t sum[M] = {};
+  float share[M];
+  for (int m = 0; m < M; m++) {
+    f16 tops = score[m][0], totals = {};
+    for (int v = 1; v < V; v++) tops = tops > score[m][v] ? tops : score[m][v];
+    const float top = largest(tops);
+    for (int v = 0; v < V; v++) {
+      score[m][v] = exp_negative(score[m][v] - top);
+      totals += score[m][v];
+    }
+    share[m] = 1.0f / total(totals);
+    for (int v = 0; v < V; v++) score[m][v] *= share[m];
+    std::memcpy(weights + m * length, score[m], length * sizeof(float));
+  }
+  for (int64_t j = 0; j < length; j++) {
+    const row_t row = *(const row_t*)(values + j * d);
+    for (int m = 0; m < M; m++) sum[m] += ((const float*)score[m])[j] * row;
+  }
+  for (int m = 0; m < M; m++) *(row_t*)(mixed + m * d) = sum[m];
+}
+
+template <int W, int V>
+static void attend_forward(const float* const* in, float* const* out, const int64_t* size) {
+  const int64_t n = size[0], queries = size[1], length = size[2], d = size[3], heads = size[4];
+  f16 keys[W][V], bias[V];
+  for (int64_t i = 0; i < n; i++) {
+    for (int v = 0; v < V; v++) bias[v] = f16{} - 1e30f;  // past the last token: a weight of exactly zero
+    std::memcpy(bias, in[3] + i * length, length * sizeof(float));
+    for (int64_t h = 0; h < heads; h++) {
+      const float* values = in[2] + i * length * d + h * W;
+      turn<W, V>(in[1] + i * length * d + h * W, length, d, keys);
+      int64_t a = 0;
+      const auto at = [&](int64_t query) { return (i * queries + query) * d + h * W; };
+      const auto row = [&](int64_t query) { return out[1] + ((i * heads + h) * queries + query) * length; };
+      for (; a + 4 <= queries; a += 4)
+        attend_some<W, V, 4>(keys, values, in[0] + at(a), bias, out[0] + at(a), row(a), length, d);
+      for (; a < queries; a++)
+        attend_some<W, V, 1>(keys, values, in[0] + at(a), bias, out[0] + at(a), row(a), length, d);
+    }
+  }
+}
+
+template <int W, int V, int M>
+static inline void attend_back_some(const f16 (*values)[V], const float* keys, const float* q, const float* weights,
+                                    const float* g, float* dq, float (*dk)[W], float (*dv)[W], int64_t length,
+                                    int64_t d) {
+  typedef float row_t __attribute__((vector_size(W * 4), aligned(4), may_alias));
+  const float scale = 1.0f / std::sqrt((float)W);
+  f16 ds[M][V] = {}, p[M][V] = {};
+  for (int e = 0; e < W; e++)
+    for (int m = 0; m < M; m++)
+      for (int v = 0; v < V; v++) ds[m][v] += g[m * d + e] * values[e][v];
+  row_t sum[M] = {};
+  for (int m = 0; m < M; m++) {
+    std::memcpy(p[m], weights + m * length, length * sizeof(float));
+    f16 products = {};
+    for (int v = 0; v < V; v++) products += p[m][v] * ds[m][v];
+    const float along = total(products);
+    for (int v = 0; v < V; v++) ds[m][v] = p[m][v] * (ds[m][v] - along) * scale;
+  }
+  for (int64_t j = 0; j < length; j++) {
+    const row_t key = *(const row_t*)(keys + j * d);
+    row_t to_key = *(row_t*)dk[j], to_value = *(row_t*)dv[j];
+    for (int m = 0; m < M; m++) {
+      const float s = ((const float*)ds[m])[j];
+      sum[m] += s * key;
+      to_key += s * *(const row_t*)(q + m * d);
+      to_value += ((const float*)p[m])[j] * *(const row_t*)(g + m * d);
+    }
+    *(row_t*)dk[j] = to_key;
+    *(row_t*)dv[j] = to_value;
+  }
+  for (int m = 0; m < M; m++) *(row_t*)(dq + m * d) = sum[m];
+}
+
+// in q k v weights dmixed; out dq (B, Q, D), dk dv (B, L, D).
+template <int W, int V>
+static void attend_backward(const float* const* in, float* const* out, const int64_t* size) {
+  const int64_t n = size[0], queries = size[1], length = size[2], d = size[3], heads = size[4];
+  f16 values[W][V];
+  alignas(64) float dk[16 * V][W], dv[16 * V][W];
+  for (int64_t i = 0; i < n; i++) {
+    for (int64_t h = 0; h < heads; h++) {
+      const float* keys = in[1] + i * length * d + h * W;
+      turn<W, V>(in[2] + i * length * d + h * W, length, d, values);
+      std::memset(dk, 0, sizeof(dk));
+      std::memset(dv, 0, sizeof(dv));
+      int64_t a = 0;
+      const auto at = [&](int64_t query) { return (i * queries + query) * d + h * W; };
+      const auto row = [&](int64_t query) { return in[3] + ((i * heads + h) * queries + query) * length; };
+      for (; a + 4 <= queries; a += 4)
+        attend_back_some<W, V, 4>(values, keys, in[0] + at(a), row(a), in[4] + at(a), out[0] + at(a), dk, dv, length, d);
+      for (; a < queries; a++)
+        attend_back_some<W, V, 1>(values, keys, in[0] + at(a), row(a), in[4] + at(a), out[0] + at(a), dk, dv, length, d);
+      for (int64_t j = 0; j < length; j++) {
+        std::memcpy(out[1] + (i * length + j) * d + h * W, dk[j], sizeof(dk[j]));
+        std::memcpy(out[2] + (i * length + j) * d + h * W, dv[j], sizeof(dv[j]));
+      }
+    }
+  }
+}

@@ -1,0 +1,205 @@
+// y = bend(x wᵀ + b + r) and its gradients, for tall x and small w: the weights stay in cache, rows go by once.
+//
+// A tile of M rows and 16·V columns lives in registers. B panels are packed: K rows of 16·V numbers, zeros past the
+// last column. R rows, K inputs, N outputs; w is (N, K).
+
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "vectors.h"
+
+#ifdef __AVX512F__
+constexpr int TALL = 6, BROAD = 4;
+#else
+constexpr int TALL = 6, BROAD = 1;
+#endif
+constexpr int64_t ROWS_AT_ONCE = 96;  // a chunk of rows that stays in cache between the parts of the backward pass
+
+static inline int64_t vectors(int64_t columns) { return (columns + 15) / 16; }
+
+static inline f16 load(const float* from) {
+  f16 x;
+  std::memcpy(&x, from, sizeof(x));
+  return x;
+}
+
+// Store the first `columns` numbers of a row of V vectors.
+template <int V>
+static inline void store(const f16* row, float* to, int64_t columns) {
+  if (columns >= 16 * V) {
+    std::memcpy(to, row, sizeof(f16) * V);
+  } else {
+    std::memcpy(to, row, columns * sizeof(float));
+  }
+}
+
+// c (M, 16·V) = a (M, K) · b (K, 16·V).
+template <int M, int V>
+static inline void multiply(const float* a, int64_t a_step, const f16* b, int64_t k, f16 (*c)[V]) {
+  f16 sum[M][V] = {};
+  for (int64_t i = 0; i < k; i++) {
+    f16 row[V];
+    for (int v = 0; v < V; v++) row[v] = b[i * V + v];
+    for (int m = 0; m < M; m++)
+      for (int v = 0; v < V; v++) sum[m][v] += a[m * a_step + i] * row[v];
+  }
+  for (int m = 0; m < M; m++)
+    for (int v = 0; v < V; v++) c[m][v] = sum[m][v];
+}
+
+// What happens to a tile before it is stored; null pointers leave a part out.
+struct Finish {
+  const float* bias;
+  const float* add;  // (R, N)
+  bool relu;
+};
+
+template <int M, int V>
+static inline void tile(const float* a, int64_t a_step, const f16* b, int64_t k, float* c, int64_t c_step,
+                        int64_t columns, const Finish& finish) {
+  f16 made[M][V];
+  multiply<M, V>(a, a_step, b, k, made);
+  for (int m = 0; m < M; m++) {
+    if (finish.bias || finish.add) {
+      f16 more[V] = {};
+      const int64_t bytes = std::min<int64_t>(columns, 16 * V) * sizeof(float);
+      if (finish.bias) {
+        std::memcpy(more, finish.bias, bytes);
+        for (int v = 0; v < V; v++) made[m][v] += more[v];
+      }
+      if (finish.add) {
+        std::memcpy(more, finish.add + m * c_step, bytes);
+        for (int v = 0; v < V; v++) made[m][v] += more[v];
+      }
+    }
+    if (finish.relu)
+      for (int v = 0; v < V; v++) made[m][v] = made[m][v] > 0.0f ? made[m][v] : f16{};
+    store<V>(made[m], c + m * c_step, columns);
+  }
+}
+
+template <int V>
+static void panel(const float* a, int64_t a_step, const f16* b, int64_t rows, int64_t k, float* c, int64_t c_step,
+                  int64_t columns, const Finish& finish) {
+  int64_t i = 0;
+  const auto at = [&](int64_t row) {
+    return Finish{finish.bias, finish.add ? finish.add + row * c_step : nullptr, finish.relu};
+  };
+  for (; i + TALL <= rows; i += TALL)
+    tile<TALL, V>(a + i * a_step, a_step, b, k, c + i * c_step, c_step, columns, at(i));
+  for (; i < rows; i++) tile<1, V>(a + i * a_step, a_step, b, k, c + i * c_step, c_step, columns, at(i));
+}
+
+// c (R, N) = finish(a (R, K) · b), b packed.
+static void product(const float* a, int64_t a_step, const std::vector<f16>& b, int64_t rows, int64_t k, float* c,
+                    int64_t n, const Finish& finish) {
+  const int64_t all = vectors(n);
+  for (int64_t v = 0; v < all; v += BROAD) {
+    const int64_t width = std::min<int64_t>(BROAD, all - v);
+    const f16* from = b.data() + v * k;
+    const Finish own{finish.bias ? finish.bias + 16 * v : nullptr, finish.add ? finish.add + 16 * v : nullptr,
+                     finish.relu};
+    float* to = c + 16 * v;
+    const int64_t columns = n - 16 * v;
+    switch (width) {
+      case 1: panel<1>(a, a_step, from, rows, k, to, n, columns, own); break;
+#ifdef __AVX512F__
+      case 2: panel<2>(a, a_step, from, rows, k, to, n, columns, own); break;
+      case 3: panel<3>(a, a_step, from, rows, k, to, n, columns, own); break;
+      case 4: panel<4>(a, a_step, from, rows, k, to, n, columns, own); break;
+#endif
+    }
+  }
+}
+
+// Pack b (K, N) with b[i][j] = from[i · row_step + j · column_step] into panels.
+static std::vector<f16> pack(const float* from, int64_t k, int64_t n, int64_t row_step, int64_t column_step) {
+  const int64_t all = vectors(n);
+  std::vector<f16> packed(all * k, f16{});
+  for (int64_t v = 0; v < all; v += BROAD) {
+    const int64_t width = std::min<int64_t>(BROAD, all - v), columns = std::min<int64_t>(16 * width, n - 16 * v);
+    float* to = (float*)(packed.data() + v * k);
+    for (int64_t i = 0; i < k; i++)
+      for (int64_t j = 0; j < columns; j++)
+        to[i * 16 * width + j] = from[i * row_step + (16 * v + j) * column_step];
+  }
+  return packed;
+}
+
+// in x (R, K), w (N, K), b (N), add (R, N); out y (R, N); size R, K, N, relu, 1 with b, 1 with add.
+static void linear_forward(const float* const* in, float* const* out, const int64_t* size) {
+  const int64_t rows = size[0], k = size[1], n = size[2];
+  const std::vector<f16> b = pack(in[1], k, n, 1, k);
+  product(in[0], k, b, rows, k, out[0], n, {size[4] ? in[2] : nullptr, size[5] ? in[3] : nullptr, size[3] != 0});
+}
+
+// to (N, 16·V) += gᵀ (N, R) · x (R, 16·V), tile by tile; g has rows of N numbers, x rows of `x_step`.
+template <int M, int V>
+static inline void outer(const float* g, int64_t n, const float* x, int64_t x_step, int64_t rows, float* to,
+                         int64_t to_step) {
+  f16 sum[M][V];
+  for (int m = 0; m < M; m++)
+    for (int v = 0; v < V; v++) sum[m][v] = load(to + m * to_step + 16 * v);
+  for (int64_t i = 0; i < rows; i++) {
+    f16 row[V];
+    for (int v = 0; v < V; v++) row[v] = load(x + i * x_step + 16 * v);
+    for (int m = 0; m < M; m++)
+      for (int v = 0; v < V; v++) sum[m][v] += g[i * n + m] * row[v];
+  }
+  for (int m = 0; m < M; m++)
+    for (int v = 0; v < V; v++) std::memcpy(to + m * to_step + 16 * v, &sum[m][v], sizeof(f16));
+}
+
+template <int V>
+static void outer_panel(const float* g, int64_t n, const float* x, int64_t x_step, int64_t rows, float* to,
+                        int64_t to_step) {
+  int64_t j = 0;
+  for (; j + TALL <= n; j += TALL) outer<TALL, V>(g + j, n, x, x_step, rows, to + j * to_step, to_step);
+  for (; j < n; j++) outer<1, V>(g + j, n, x, x_step, rows, to + j * to_step, to_step);
+}
+
+// in x (R, K), w (N, K), y (R, N), dy (R, N); out dx (R, K), dw (N, K), db (N); size R, K, N, relu, 1 with dx.
+static void linear_backward(const float* const* in, float* const* out, const int64_t* size) {
+  const int64_t rows = size[0], k = size[1], n = size[2], padded = 16 * vectors(k);
+  const bool relu = size[3] != 0, with_dx = size[4] != 0;
+  const std::vector<f16> b = with_dx ? pack(in[1], n, k, k, 1) : std::vector<f16>();
+  std::vector<float> dw(n * padded, 0.0f), gated(relu ? ROWS_AT_ONCE * n : 0), wide(k == padded ? 0 : ROWS_AT_ONCE * padded);
+  float* db = out[2];
+  std::memset(db, 0, n * sizeof(float));
+  for (int64_t start = 0; start < rows; start += ROWS_AT_ONCE) {
+    const int64_t some = std::min(ROWS_AT_ONCE, rows - start);
+    const float *g = in[3] + start * n, *x = in[0] + start * k;
+    if (relu) {
+      const float* y = in[2] + start * n;
+#pragma omp simd
+      for (int64_t j = 0; j < some * n; j++) gated[j] = y[j] > 0.0f ? g[j] : 0.0f;
+      g = gated.data();
+    }
+    for (int64_t i = 0; i < some; i++) {
+      const float* row = g + i * n;
+#pragma omp simd
+      for (int64_t j = 0; j < n; j++) db[j] += row[j];
+    }
+    if (k != padded) {
+      for (int64_t i = 0; i < some; i++) std::memcpy(wide.data() + i * padded, x + i * k, k * sizeof(float));
+      x = wide.data();
+    }
+    for (int64_t v = 0; v < padded / 16; v += BROAD) {
+      const int64_t at = 16 * v;
+      switch (std::min<int64_t>(BROAD, padded / 16 - v)) {
+        case 1: outer_panel<1>(g, n, x + at, padded, some, dw.data() + at, padded); break;
+#ifdef __AVX512F__
+        case 2: outer_panel<2>(g, n, x + at, padded, some, dw.data() + at, padded); break;
+        case 3: outer_panel<3>(g, n, x + at, padded, some, dw.data() + at, padded); break;
+        case 4: outer_panel<4>(g, n, x + at, padded, some, dw.data() + at, padded); break;
+#endif
+      }
+    }
+    if (with_dx) product(g, n, b, some, n, out[0] + start * k, k, {nullptr, nullptr, false});
+  }
+  for (int64_t j = 0; j < n; j++) std::memcpy(out[1] + j * k, dw.data() + j * padded, k * sizeof(float));
+}

@@ -1,0 +1,163 @@
+"""The compiled kernels compute what MLX's own operations compute, outputs and gradients, at any shape."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlx_rl.nn import fused, native
+from mlx_rl.nn.backend import mx
+
+needs_kernels = pytest.mark.skipif(fused.NATIVE is None, reason=f"no compiled kernels here: {fused.WHY_NOT}")
+
+
+def both_ways(function: Callable[..., mx.array], *inputs: mx.array) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Output and all gradients of sum(function · aim), with kernels and without."""
+    found = []
+    for module in (fused.NATIVE, None):
+        before, fused.NATIVE = fused.NATIVE, module
+        try:
+            out = function(*inputs)
+            aim = mx.random.normal(out.shape, key=mx.random.key(9))
+            places = tuple(range(len(inputs)))
+            gradients = mx.grad(lambda *x, a=aim: (function(*x) * a).sum(), argnums=places)(*inputs)
+            found.append([np.array(a) for a in (out, *gradients)])
+        finally:
+            fused.NATIVE = before
+    return found[0], found[1]
+
+
+def agree(function: Callable[..., mx.array], *inputs: mx.array) -> None:
+    ours, plain = both_ways(function, *inputs)
+    for a, b in zip(ours, plain, strict=True):
+        assert a.shape == b.shape
+        assert np.allclose(a, b, atol=1e-5 * max(1.0, float(np.abs(b).max(initial=0)))), float(np.abs(a - b).max())
+
+
+def normal(*shape: int, seed: int = 0) -> mx.array:
+    return mx.random.normal(shape, key=mx.random.key(seed))
+
+
+@needs_kernels
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.integers(1, 200), k=st.integers(1, 130), n=st.integers(1, 130), relu=st.booleans(), with_bias=st.booleans()
+)
+def test_linear(rows: int, k: int, n: int, relu: bool, with_bias: bool) -> None:
+    x, w, b = normal(rows, k), normal(n, k, seed=1), normal(n, seed=2)
+    if with_bias:
+        agree(lambda x, w, b: fused.linear(x, w, b, relu=relu), x, w, b)
+    else:
+        agree(lambda x, w: fused.linear(x, w, relu=relu), x, w)
+
+
+@needs_kernels
+@pytest.mark.parametrize(("rows", "n"), [(1, 1), (7, 64), (97, 18)])
+def test_linear_adds_the_residual(rows: int, n: int) -> None:
+    agree(
+        lambda x, w, b, r: fused.linear(x, w, b, add=r),
+        normal(rows, 33), normal(n, 33, seed=1), normal(n, seed=2), normal(rows, n, seed=3),
+    )  # fmt: skip
+
+
+@needs_kernels
+def test_linear_takes_any_number_of_axes_and_any_strides() -> None:
+    x = normal(4, 6, 10).swapaxes(0, 1)[:, 1:]
+
+    agree(lambda x, w: fused.linear(x, w), x, normal(5, 10, seed=1))
+
+
+@needs_kernels
+def test_input_data_gets_no_gradient() -> None:
+    x, w = normal(9, 5), normal(4, 5, seed=1)
+    dx, dw = mx.grad(lambda x, w: fused.linear(x, w, is_data=True).sum(), argnums=(0, 1))(x, w)
+    full = mx.grad(lambda w: fused.linear(x, w).sum())(w)
+
+    assert np.all(np.array(dx) == 0)
+    assert np.array_equal(dw, full)
+
+
+@needs_kernels
+@settings(max_examples=30, deadline=None)
+@given(rows=st.integers(1, 50), d=st.integers(8, 200), relu=st.booleans())
+def test_norm(rows: int, d: int, relu: bool) -> None:
+    agree(lambda x, w, s: fused.norm(x, w, s, relu=relu), normal(rows, d), normal(d, seed=1), normal(d, seed=2))
+
+
+@needs_kernels
+@pytest.mark.parametrize("n_queries", [1, 3, 4, 20])
+@pytest.mark.parametrize(("length", "n_heads", "d"), [(20, 4, 64), (10, 2, 32), (40, 8, 128), (16, 2, 16), (48, 1, 8)])
+def test_attention(length: int, n_heads: int, d: int, n_queries: int) -> None:
+    n_queries = min(n_queries, length)
+    is_real = np.arange(length)[None] >= np.arange(5)[:, None] * (length - 1) // 4
+    bias = mx.array(np.where(is_real, 0.0, -1e9).astype(np.float32))
+    q, k, v = normal(5, n_queries, d), normal(5, length, d, seed=1), normal(5, length, d, seed=2)
+
+    agree(lambda q, k, v: fused.attend(q, k, v, bias, n_heads), q, k, v)
+    explicit, weights = fused.attend_and_weigh(q, k, v, bias, n_heads)
+    assert np.allclose(fused.attend(q, k, v, bias, n_heads), explicit, atol=1e-5)
+    assert np.all(np.array(weights)[~np.broadcast_to(is_real[:, None, None], weights.shape)] == 0)
+
+
+@needs_kernels
+def test_scores_of_any_size_give_weights_that_sum_to_one() -> None:
+    k = normal(2, 20, 64, seed=1) * 100.0
+    ones = mx.ones((2, 20, 64))
+    mixed = fused.attend(normal(2, 20, 64) * 100.0, k, ones, mx.zeros((2, 20)), 4)
+
+    assert np.allclose(mixed, 1.0, atol=1e-5)
+
+
+@needs_kernels
+def test_kernels_work_inside_a_compiled_function_and_on_another_stream() -> None:
+    x, w = normal(30, 16), normal(8, 16, seed=1)
+    function = mx.compile(lambda x, w: fused.linear(x, w, relu=True))
+    with mx.stream(mx.new_stream(mx.cpu)):
+        elsewhere = fused.linear(x, w, relu=True)
+
+    assert np.allclose(function(x, w), mx.maximum(x @ w.T, 0), atol=1e-5)
+    assert np.array_equal(elsewhere, fused.linear(x, w, relu=True))
+
+
+@needs_kernels
+def test_the_same_input_gives_the_same_bits() -> None:
+    x, w = normal(500, 64), normal(96, 64, seed=1)
+    grad = mx.grad(lambda w: mx.square(fused.linear(x, w, relu=True)).sum())
+
+    assert np.array_equal(grad(w), grad(w))
+
+
+def test_without_a_compiler_the_plain_operations_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native.shutil, "which", lambda name: None)
+    if sys.platform == "linux":
+        assert native.load() == (None, "no C++ compiler to build the kernels with (apt-get install g++)")
+    monkeypatch.setattr(fused, "NATIVE", None)
+
+    assert fused.linear(normal(3, 4), normal(2, 4, seed=1), relu=True).shape == (3, 2)
+
+
+def test_the_switch_turns_the_kernels_off() -> None:
+    script = "from mlx_rl.nn.fused import NATIVE, WHY_NOT; print(NATIVE, WHY_NOT)"
+    run = subprocess.run(
+        [sys.executable, "-c", script], env={**native.os.environ, native.SWITCH: "0"}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+
+    assert run.stdout.strip() == f"None {native.SWITCH}=0"
+
+
+def test_kernels_that_compute_nonsense_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong:
+        @staticmethod
+        def run(name: str, *more: object) -> list[mx.array]:
+            return [mx.zeros((1, 2))]
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(native, "_compiled", lambda: native.HERE)
+    monkeypatch.setattr(native, "_import", lambda path: Wrong)
+
+    assert native.load() == (None, "the compiled kernels do not compute what they should")
