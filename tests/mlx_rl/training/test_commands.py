@@ -74,11 +74,12 @@ def test_the_doctor_says_what_to_install_where_the_product_is_slow() -> None:
     slow = {
         "timings": {"cpu": {"gflops": 5.7}},
         "blas": {"source": "reference", "detail": "no C compiler"},
+        "kernels": {"compiled": False, "why_not": "no C++ compiler"},
         "fastest_to_decide": "cpu",
         "cores": 2,
     }
 
     assert "Install gcc and NumPy's PyPI wheel" in doctor.advice(slow)[0]
-    assert (
-        doctor.advice({**slow, "timings": {"cpu": {"gflops": 140.0}}, "blas": {"source": "numpy", "detail": ""}}) == []
-    )
+    assert "no fused kernels (no C++ compiler)" in doctor.advice(slow)[1]
+    fast = {"timings": {"cpu": {"gflops": 140.0}}, "blas": {"source": "numpy"}, "kernels": {"compiled": True}}
+    assert doctor.advice({**slow, **fast}) == []
