@@ -18,11 +18,12 @@ from observer.kit.console import say
 from observer.kit.errors import ToolkitError
 from observer.samples import sample
 
-SPIKE_WINDOWS = 48
-UNSEEN_SEED, UNSEEN_WINDOWS = 1_000, 12
+# Windows of half the length: more of them for the same work, and a verdict wants windows, not ticks.
+SPIKE_WINDOWS, SPIKE_TICKS = 96, 900
+UNSEEN_SEED, UNSEEN_WINDOWS = 1_000, 24
 # Two real windows to learn from, one embargoed, three to judge on: all there is.
 REAL_FOLDS = ("--valid-frac", "0", "--test-frac", "0.5")
-SPIKE_FOLDS = ("--valid-frac", "0.06", "--test-frac", "0.4")
+SPIKE_FOLDS = ("--valid-frac", "0.04", "--test-frac", "0.45")
 EPOCHS = {"spike_base": 4, "spike_transformer": 4, "real_base": 20, "real_transformer": 10}
 
 
@@ -72,7 +73,10 @@ def record(demo: Demo) -> None:
         "--data-dir",
         real,
     )
-    demo.run("synthetic", "synthetic", "spike", "--data-dir", spike, "--windows", str(SPIKE_WINDOWS), "--seed", "1")
+    demo.run(
+        "synthetic", "synthetic", "spike", "--data-dir", spike, "--windows", str(SPIKE_WINDOWS),
+        "--ticks-per-window", str(SPIKE_TICKS), "--seed", "1",
+    )  # fmt: skip
     for name in ("real", "spike"):
         demo.run(f"verify_{name}", "data", "verify", "--data-dir", demo.path("data", name))
 
@@ -119,7 +123,7 @@ def shares(demo: Demo) -> dict[str, float]:
     from mlx_rl.optima.share import share_of_optimum
     from observer.venues.synthetic.spike import SpikeSettings
 
-    unseen = SpikeSettings(windows=UNSEEN_WINDOWS, seed=UNSEEN_SEED)
+    unseen = SpikeSettings(windows=UNSEEN_WINDOWS, ticks_per_window=SPIKE_TICKS, seed=UNSEEN_SEED)
     return {
         kind: share_of_optimum(
             "spike", unseen, load(demo.root / "models" / f"spike_{kind}_torch")[0], LawSettings()

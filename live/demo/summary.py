@@ -57,8 +57,8 @@ def ten_lines(s: dict[str, Any]) -> str:
             f" 7. real: clock windows needed for an answer: {needed}.",
             f" 8. Exported four models; largest difference to PyTorch and NumPy {parity['max_abs']:.1e}, "
             f"{parity['flips']} flips in {parity['decisions']:,} decisions.",
-            f" 9. Traded all six on paper through the A/B router (two were trained on): {paper['decisions']:,} decisions, "
-            f"net {paper['net_usd']:+.2f} USD; replayed, {same}.",
+            " 9. Traded all six on paper through the A/B router (two were trained on): "
+            f"{paper['decisions']:,} decisions, net {paper['net_usd']:+.2f} USD; replayed, {same}.",
             f"10. Took {s['wall_s']:.0f} s. No order was sent. Pictures: demo/report.html",
         ]
     )
