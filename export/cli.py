@@ -22,11 +22,15 @@ class ExportSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    input: Path | None = Field(None, description="model folder that training saved")
-    output: Path | None = Field(None, description="folder to make, e.g. ./models/x_torch")
-    onnx: bool = Field(False, description="write model.onnx too, and certify it")
-    data_dir: Path | None = Field(None, description="a recording whose states are compared besides the golden ones")
-    verify: Path | None = Field(None, description="exported folder whose certificate is made again and compared")
+    input: Path | None = Field(default=None, description="model folder that training saved")
+    output: Path | None = Field(default=None, description="folder to make, e.g. ./models/x_torch")
+    onnx: bool = Field(default=False, description="write model.onnx too, and certify it")
+    data_dir: Path | None = Field(
+        default=None, description="a recording whose states are compared besides the golden ones"
+    )
+    verify: Path | None = Field(
+        default=None, description="exported folder whose certificate is made again and compared"
+    )
 
 
 def work(settings: ExportSettings) -> dict[str, Any]:

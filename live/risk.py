@@ -37,14 +37,18 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_position_shares: float | None = Field(None, gt=0, description="largest position in one window, shares")
+    max_position_shares: float | None = Field(default=None, gt=0, description="largest position in one window, shares")
     max_exposure_usd: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description="most that all open positions together may cost, USD; an order counts 1 USD a share",
     )
-    max_orders: int | None = Field(None, ge=1, description="most orders in one window; closing orders always pass")
-    max_loss_usd: float | None = Field(None, gt=0, description="session loss at which only closing orders pass, USD")
+    max_orders: int | None = Field(
+        default=None, ge=1, description="most orders in one window; closing orders always pass"
+    )
+    max_loss_usd: float | None = Field(
+        default=None, gt=0, description="session loss at which only closing orders pass, USD"
+    )
 
 
 @dataclass(frozen=True, slots=True)

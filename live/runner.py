@@ -34,16 +34,16 @@ class PaperSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data_dir: Path = Field(Path("./data"), description="recording to replay")
-    series: str | None = Field(None, description="only this rolling market family, e.g. btc-updown-15m")
-    speed: float = Field(0.0, ge=0, description="times real time; 1 is as recorded, 0 as fast as it goes")
-    ramp: float = Field(0.5, ge=0, le=1, description="second arm's share of windows, for two arms")
-    salt: str = Field("", description="changes which windows fall to which arm; the same salt repeats the draw")
-    law: LawSettings = Field(LawSettings(), description="size, latency, fees, fills")
-    limits: Limits = Field(Limits(), description="what the gate refuses")
-    journal: Path | None = Field(None, description="file to write the journal to; it must not exist")
-    fsync: Fsync = Field("orders", description="which journal lines are forced to disk before going on")
-    broker: Literal["paper"] = Field("paper", description="where orders go")
+    data_dir: Path = Field(default=Path("./data"), description="recording to replay")
+    series: str | None = Field(default=None, description="only this rolling market family, e.g. btc-updown-15m")
+    speed: float = Field(default=0.0, ge=0, description="times real time; 1 is as recorded, 0 as fast as it goes")
+    ramp: float = Field(default=0.5, ge=0, le=1, description="second arm's share of windows, for two arms")
+    salt: str = Field(default="", description="changes which windows fall to which arm; the same salt repeats the draw")
+    law: LawSettings = Field(default=LawSettings(), description="size, latency, fees, fills")
+    limits: Limits = Field(default=Limits(), description="what the gate refuses")
+    journal: Path | None = Field(default=None, description="file to write the journal to; it must not exist")
+    fsync: Fsync = Field(default="orders", description="which journal lines are forced to disk before going on")
+    broker: Literal["paper"] = Field(default="paper", description="where orders go")
 
 
 def run_paper(arms: list[ArmSpec], settings: PaperSettings) -> dict[str, Any]:

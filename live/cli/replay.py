@@ -17,11 +17,13 @@ class ReplaySettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     journal: Annotated[Path, tyro.conf.Positional] = Field(description="journal that `run --journal` wrote")
-    data_dir: Path | None = Field(None, description="recording to check inputs and payoffs against as well")
-    load: Path | None = Field(None, description="where the first model lies now, if not where it lay then")
-    load_b: Path | None = Field(None, description="where the second model lies now")
-    unfinished: bool = Field(False, description="accept a journal without a footer, up to its last whole line")
-    last_hash: str | None = Field(None, description="the last hash that the session printed; another one is refused")
+    data_dir: Path | None = Field(default=None, description="recording to check inputs and payoffs against as well")
+    load: Path | None = Field(default=None, description="where the first model lies now, if not where it lay then")
+    load_b: Path | None = Field(default=None, description="where the second model lies now")
+    unfinished: bool = Field(default=False, description="accept a journal without a footer, up to its last whole line")
+    last_hash: str | None = Field(
+        default=None, description="the last hash that the session printed; another one is refused"
+    )
 
 
 def work(settings: ReplaySettings) -> dict[str, Any]:

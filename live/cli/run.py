@@ -24,28 +24,40 @@ class RunSettings(BaseModel):
     strategy: Annotated[StrategyName, tyro.conf.Positional] = Field(
         description="rl-transformer and rl trade an exported model, hybrid two by turns, the others a fixed rule"
     )
-    load: Path | None = Field(None, description="exported model folder, e.g. ./models/tf_v1_torch; hybrid: first arm")
-    load_b: Path | None = Field(None, description="second arm's exported model folder (hybrid)")
-    venue: Literal["replay"] = Field("replay", description="where ticks come from; replay: a recording")
-    data_dir: Path = Field(Path("./data"), description="recording to replay")
-    series: str | None = Field(None, description="only this rolling market family, e.g. btc-updown-15m")
-    size: float = Field(50.0, gt=0, description="shares per position; 50 shares win or lose 50 USD at most")
-    latency_s: float | None = Field(None, gt=0, description="seconds from decision to fill; none: the next tick")
-    fees: str = Field("dated", description="'dated' for each market's own fee schedule, or a schedule's name")
-    fills: Literal["optimistic", "base", "pessimistic"] = Field("base", description="where unrecorded depth is assumed")
-    speed: float = Field(0.0, ge=0, description="times real time; 1 is as recorded, 0 as fast as it goes")
-    ramp: float = Field(0.5, ge=0, le=1, description="second arm's share of windows (hybrid)")
-    salt: str = Field("", description="changes which windows fall to which arm; the same salt repeats the draw")
-    seed: int = Field(0, description="seed of the random strategy")
-    journal: Path | None = Field(None, description="file to write the journal to; it must not exist yet")
-    fsync: Literal["orders", "always", "never"] = Field("orders", description="journal lines forced to disk at once")
-    max_position_shares: float | None = Field(None, gt=0, description="refuse positions above this, shares")
-    max_exposure_usd: float | None = Field(None, gt=0, description="refuse opens above this cost of all positions, USD")
-    max_orders: int | None = Field(None, ge=1, description="refuse opens after this many orders in one window")
-    max_loss_usd: float | None = Field(None, gt=0, description="only close positions from this session loss on, USD")
-    live: bool = Field(False, description="send real orders (not built yet)")
-    train: bool = Field(False, description="learn while trading (not built yet)")
-    dashboard: bool = Field(False, description="show a dashboard in the browser (not built yet)")
+    load: Path | None = Field(
+        default=None, description="exported model folder, e.g. ./models/tf_v1_torch; hybrid: first arm"
+    )
+    load_b: Path | None = Field(default=None, description="second arm's exported model folder (hybrid)")
+    venue: Literal["replay"] = Field(default="replay", description="where ticks come from; replay: a recording")
+    data_dir: Path = Field(default=Path("./data"), description="recording to replay")
+    series: str | None = Field(default=None, description="only this rolling market family, e.g. btc-updown-15m")
+    size: float = Field(default=50.0, gt=0, description="shares per position; 50 shares win or lose 50 USD at most")
+    latency_s: float | None = Field(
+        default=None, gt=0, description="seconds from decision to fill; none: the next tick"
+    )
+    fees: str = Field(default="dated", description="'dated' for each market's own fee schedule, or a schedule's name")
+    fills: Literal["optimistic", "base", "pessimistic"] = Field(
+        default="base", description="where unrecorded depth is assumed"
+    )
+    speed: float = Field(default=0.0, ge=0, description="times real time; 1 is as recorded, 0 as fast as it goes")
+    ramp: float = Field(default=0.5, ge=0, le=1, description="second arm's share of windows (hybrid)")
+    salt: str = Field(default="", description="changes which windows fall to which arm; the same salt repeats the draw")
+    seed: int = Field(default=0, description="seed of the random strategy")
+    journal: Path | None = Field(default=None, description="file to write the journal to; it must not exist yet")
+    fsync: Literal["orders", "always", "never"] = Field(
+        default="orders", description="journal lines forced to disk at once"
+    )
+    max_position_shares: float | None = Field(default=None, gt=0, description="refuse positions above this, shares")
+    max_exposure_usd: float | None = Field(
+        default=None, gt=0, description="refuse opens above this cost of all positions, USD"
+    )
+    max_orders: int | None = Field(default=None, ge=1, description="refuse opens after this many orders in one window")
+    max_loss_usd: float | None = Field(
+        default=None, gt=0, description="only close positions from this session loss on, USD"
+    )
+    live: bool = Field(default=False, description="send real orders (not built yet)")
+    train: bool = Field(default=False, description="learn while trading (not built yet)")
+    dashboard: bool = Field(default=False, description="show a dashboard in the browser (not built yet)")
 
 
 def run(settings: RunSettings) -> dict[str, Any]:

@@ -20,8 +20,10 @@ class CompareSettings(JudgeFlags):
 
     base_model: Path = Field(description="model folder to be compared with")
     transformer_model: Path = Field(description="model folder whose advantage is asked for; any architecture")
-    data_dir: Path = Field(Path("data"), description="folder of the recording")
-    test_days: float = Field(7.0, gt=0, description="days at the recording's end to judge, as far as they are unseen")
+    data_dir: Path = Field(default=Path("data"), description="folder of the recording")
+    test_days: float = Field(
+        default=7.0, gt=0, description="days at the recording's end to judge, as far as they are unseen"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,8 +19,10 @@ class EvaluateSettings(JudgeFlags):
     """Which model, on which windows."""
 
     model: Path = Field(description="model folder")
-    test_data: Path = Field(Path("data"), description="folder of the recording")
-    compare_with: Path | None = Field(None, description="a second model folder to compare it with, paired by window")
+    test_data: Path = Field(default=Path("data"), description="folder of the recording")
+    compare_with: Path | None = Field(
+        default=None, description="a second model folder to compare it with, paired by window"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

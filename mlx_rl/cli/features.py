@@ -31,7 +31,7 @@ class ListSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_name: str | None = Field(None, description="one schema only, by name")
+    schema_name: str | None = Field(default=None, description="one schema only, by name")
 
 
 class CheckSettings(BaseModel):
@@ -42,12 +42,13 @@ class CheckSettings(BaseModel):
     schema_name: str = Field(description="the feature schema's name (also as the first word after `check`)")
     data_dir: Path = Field(description="folder of the recording")
     reference: Literal["underlying", "own_mid", "both"] = Field(
-        "both", description="whose returns the schema computes: the underlying's, the market's own mid's, or check both"
+        default="both",
+        description="whose returns the schema computes: the underlying's, the market's own mid's, or check both",
     )
-    series: str | None = Field(None, description="only markets of this series, e.g. btc-updown-15m")
-    windows: int = Field(40, ge=1, description="market windows to read, the earliest ones")
-    cuts: int = Field(20, ge=1, description="moments at which the future is changed")
-    seed: int = Field(0, ge=0, description="which moments and which changes")
+    series: str | None = Field(default=None, description="only markets of this series, e.g. btc-updown-15m")
+    windows: int = Field(default=40, ge=1, description="market windows to read, the earliest ones")
+    cuts: int = Field(default=20, ge=1, description="moments at which the future is changed")
+    seed: int = Field(default=0, ge=0, description="which moments and which changes")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

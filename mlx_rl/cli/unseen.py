@@ -30,20 +30,22 @@ class JudgeFlags(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    market: str | None = Field(None, description="only this symbol (BTC) or series; None: all")
-    size: float | None = Field(None, gt=0, description="shares per position [as in training]")
-    latency_s: float | None = Field(None, gt=0, description="seconds from decision to fill [as in training]")
+    market: str | None = Field(default=None, description="only this symbol (BTC) or series; None: all")
+    size: float | None = Field(default=None, gt=0, description="shares per position [as in training]")
+    latency_s: float | None = Field(default=None, gt=0, description="seconds from decision to fill [as in training]")
     fees: str | None = Field(
-        None, description="'dated' for each market's own schedule, or a schedule's name [as in training]"
+        default=None, description="'dated' for each market's own schedule, or a schedule's name [as in training]"
     )
-    fills: FillAssumption | None = Field(None, description="the fill assumption of the verdict [as in training]")
+    fills: FillAssumption | None = Field(
+        default=None, description="the fill assumption of the verdict [as in training]"
+    )
     margin: float = Field(
-        0.01, gt=0, description="USD per share and window that do not matter; a loss below it is NOT WORSE"
+        default=0.01, gt=0, description="USD per share and window that do not matter; a loss below it is NOT WORSE"
     )
-    random_traders: int = Field(20, ge=1, description="how many random traders imitate each model's turnover")
-    include_seen: bool = Field(False, description="judge training windows too; the verdict is then INVALID")
-    seed: int = Field(0, description="of resampling and random traders")
-    html: Path | None = Field(None, description="write the report with pictures to this file")
+    random_traders: int = Field(default=20, ge=1, description="how many random traders imitate each model's turnover")
+    include_seen: bool = Field(default=False, description="judge training windows too; the verdict is then INVALID")
+    seed: int = Field(default=0, description="of resampling and random traders")
+    html: Path | None = Field(default=None, description="write the report with pictures to this file")
 
 
 @dataclass(frozen=True)

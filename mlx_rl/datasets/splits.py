@@ -29,9 +29,11 @@ class SplitSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    valid_frac: float = Field(0.15, ge=0, lt=1, description="share of the clock windows that choose the epoch")
-    test_frac: float = Field(0.2, ge=0, lt=1, description="share of the clock windows, the last ones, kept unseen")
-    embargo_windows: int = Field(1, ge=0, description="clock windows dropped at each border between folds")
+    valid_frac: float = Field(default=0.15, ge=0, lt=1, description="share of the clock windows that choose the epoch")
+    test_frac: float = Field(
+        default=0.2, ge=0, lt=1, description="share of the clock windows, the last ones, kept unseen"
+    )
+    embargo_windows: int = Field(default=1, ge=0, description="clock windows dropped at each border between folds")
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,23 @@ class EdgeParams(State18Params):
     """Parameters of edge: those of state18 and these; all are part of the schema's hash."""
 
     sigma_floor: float = Field(
-        1e-5, gt=0, le=1, description="smallest volatility used, fraction per square root of a second"
+        default=1e-5, gt=0, le=1, description="smallest volatility used, fraction per square root of a second"
     )
     sigma_after_s: float = Field(
-        60.0, gt=0, le=3600, description="seconds of observed moves wanted before the volatility is trusted"
+        default=60.0, gt=0, le=3600, description="seconds of observed moves wanted before the volatility is trusted"
     )
     average_s: float = Field(
-        60.0, gt=0, le=900, description="seconds before the close over which the settlement averages the underlying"
+        default=60.0,
+        gt=0,
+        le=900,
+        description="seconds before the close over which the settlement averages the underlying",
     )
     strike_grace_s: float = Field(
-        30.0, gt=0, le=900, description="seconds after the open in which a first price may stand for the strike"
+        default=30.0, gt=0, le=900, description="seconds after the open in which a first price may stand for the strike"
     )
-    age_s: float = Field(1.0, gt=0, description="age of the reference price in seconds that squashes to one half")
+    age_s: float = Field(
+        default=1.0, gt=0, description="age of the reference price in seconds that squashes to one half"
+    )
 
 
 _NO_FAIR = "0: strike, price or volatility unknown"

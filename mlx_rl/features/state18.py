@@ -18,22 +18,29 @@ class State18Params(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     reference: Literal["underlying", "own_mid"] = Field(
-        "underlying",
+        default="underlying",
         description="whose returns and volatility: the recorded underlying (relative changes, running on across "
         "windows), or the market's own mid (changes in USD per share, starting anew in each window)",
     )
     underlying_minute_move: float = Field(
-        0.0007, gt=0, le=1, description="typical one-minute move of the underlying, as a fraction; sets the squash"
+        default=0.0007,
+        gt=0,
+        le=1,
+        description="typical one-minute move of the underlying, as a fraction; sets the squash",
     )
     own_mid_minute_move: float = Field(
-        0.06, gt=0, le=1, description="typical one-minute move of the own mid, USD per share; sets the squash"
+        default=0.06, gt=0, le=1, description="typical one-minute move of the own mid, USD per share; sets the squash"
     )
-    stale_s: float = Field(60.0, gt=0, le=3600, description="seconds for which an observed price counts as known")
-    flow_window_s: float = Field(60.0, ge=1, le=60, description="seconds of trades in the flow entries")
-    intensity_window_s: float = Field(10.0, ge=1, le=60, description="seconds of trades in trade_intensity")
-    intensity_per_s: float = Field(1.0, gt=0, description="trades per second that squash to one half")
-    large_trade_window_s: float = Field(60.0, ge=1, le=60, description="seconds in which the largest trade is sought")
-    spread_usd: float = Field(0.02, gt=0, description="spread in USD per share that squashes to one half")
+    stale_s: float = Field(
+        default=60.0, gt=0, le=3600, description="seconds for which an observed price counts as known"
+    )
+    flow_window_s: float = Field(default=60.0, ge=1, le=60, description="seconds of trades in the flow entries")
+    intensity_window_s: float = Field(default=10.0, ge=1, le=60, description="seconds of trades in trade_intensity")
+    intensity_per_s: float = Field(default=1.0, gt=0, description="trades per second that squash to one half")
+    large_trade_window_s: float = Field(
+        default=60.0, ge=1, le=60, description="seconds in which the largest trade is sought"
+    )
+    spread_usd: float = Field(default=0.02, gt=0, description="spread in USD per share that squashes to one half")
 
 
 _UNKNOWN = "0: not known yet"

@@ -20,10 +20,16 @@ class FadeSpikeSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    velocity: float = Field(0.05, gt=0, lt=1, description="smallest move of Up's price that is a spike, USD per share")
-    lookback_ticks: int = Field(3, ge=1, description="ticks over which the spike is measured")
-    dear_above: float = Field(0.65, gt=0, lt=1, description="a rise is faded above this price of Up, USD per share")
-    cheap_below: float = Field(0.35, gt=0, lt=1, description="a fall is faded below this price of Up, USD per share")
+    velocity: float = Field(
+        default=0.05, gt=0, lt=1, description="smallest move of Up's price that is a spike, USD per share"
+    )
+    lookback_ticks: int = Field(default=3, ge=1, description="ticks over which the spike is measured")
+    dear_above: float = Field(
+        default=0.65, gt=0, lt=1, description="a rise is faded above this price of Up, USD per share"
+    )
+    cheap_below: float = Field(
+        default=0.35, gt=0, lt=1, description="a fall is faded below this price of Up, USD per share"
+    )
     quiet_s: QuietSeconds = DEFAULT_QUIET_S
 
 

@@ -37,11 +37,15 @@ class FairValueSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    margin_usd: float = Field(0.02, ge=0, description="gap that must be left after the fee, USD per share")
-    sample_s: float = Field(5.0, gt=0, description="seconds between the reference samples that σ is measured on")
-    warmup_s: float = Field(60.0, gt=0, description="seconds of samples before σ is believed")
-    strike_within_s: float = Field(5.0, ge=0, description="the window's first reference is the strike if this early, s")
-    stale_after_s: float = Field(10.0, gt=0, description="a reference older than this is not believed, seconds")
+    margin_usd: float = Field(default=0.02, ge=0, description="gap that must be left after the fee, USD per share")
+    sample_s: float = Field(
+        default=5.0, gt=0, description="seconds between the reference samples that σ is measured on"
+    )
+    warmup_s: float = Field(default=60.0, gt=0, description="seconds of samples before σ is believed")
+    strike_within_s: float = Field(
+        default=5.0, ge=0, description="the window's first reference is the strike if this early, s"
+    )
+    stale_after_s: float = Field(default=10.0, gt=0, description="a reference older than this is not believed, seconds")
     quiet_s: QuietSeconds = DEFAULT_QUIET_S
 
 

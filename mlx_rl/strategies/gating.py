@@ -25,13 +25,13 @@ class GatingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mean_revert_weight: float = Field(0.4, gt=0, description="weight of mean reversion's vote")
-    momentum_weight: float = Field(0.2, gt=0, description="weight of momentum's vote")
-    fade_spike_weight: float = Field(0.4, gt=0, description="weight of the spike fader's vote")
-    quorum: float = Field(0.5, gt=0, le=1, description="smallest weighted mean of the votes that acts")
-    mean_revert: MeanRevertSettings = Field(MeanRevertSettings(), description="mean reversion's settings")
-    momentum: MomentumSettings = Field(MomentumSettings(), description="momentum's settings")
-    fade_spike: FadeSpikeSettings = Field(FadeSpikeSettings(), description="the spike fader's settings")
+    mean_revert_weight: float = Field(default=0.4, gt=0, description="weight of mean reversion's vote")
+    momentum_weight: float = Field(default=0.2, gt=0, description="weight of momentum's vote")
+    fade_spike_weight: float = Field(default=0.4, gt=0, description="weight of the spike fader's vote")
+    quorum: float = Field(default=0.5, gt=0, le=1, description="smallest weighted mean of the votes that acts")
+    mean_revert: MeanRevertSettings = Field(default=MeanRevertSettings(), description="mean reversion's settings")
+    momentum: MomentumSettings = Field(default=MomentumSettings(), description="momentum's settings")
+    fade_spike: FadeSpikeSettings = Field(default=FadeSpikeSettings(), description="the spike fader's settings")
     quiet_s: QuietSeconds = DEFAULT_QUIET_S
 
 

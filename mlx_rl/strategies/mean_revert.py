@@ -19,8 +19,8 @@ class MeanRevertSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    buy_below: float = Field(0.40, gt=0, lt=1, description="wants Up below this price of Up, USD per share")
-    sell_above: float = Field(0.60, gt=0, lt=1, description="wants Down above this price of Up, USD per share")
+    buy_below: float = Field(default=0.40, gt=0, lt=1, description="wants Up below this price of Up, USD per share")
+    sell_above: float = Field(default=0.60, gt=0, lt=1, description="wants Down above this price of Up, USD per share")
     quiet_s: QuietSeconds = DEFAULT_QUIET_S
 
 

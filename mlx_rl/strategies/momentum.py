@@ -20,8 +20,10 @@ class MomentumSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    threshold: float = Field(0.03, gt=0, lt=1, description="smallest move of Up's price that counts, USD per share")
-    lookback_ticks: int = Field(5, ge=1, description="ticks over which the move is measured")
+    threshold: float = Field(
+        default=0.03, gt=0, lt=1, description="smallest move of Up's price that counts, USD per share"
+    )
+    lookback_ticks: int = Field(default=5, ge=1, description="ticks over which the move is measured")
     quiet_s: QuietSeconds = DEFAULT_QUIET_S
 
 

@@ -20,8 +20,8 @@ class RandomSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int = Field(0, description="seed of the draws")
-    trade_chance: float = Field(0.01, ge=0, le=1, description="chance of wanting a trade, per tick")
+    seed: int = Field(default=0, description="seed of the draws")
+    trade_chance: float = Field(default=0.01, ge=0, le=1, description="chance of wanting a trade, per tick")
     quiet_s: QuietSeconds = DEFAULT_QUIET_S
 
 

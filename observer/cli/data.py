@@ -28,8 +28,8 @@ class ReportSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data_dir: Path = Field(Path("data"), description="folder of the recording; only read")
-    html: Path | None = Field(None, description="also write a page with pictures to this file")
+    data_dir: Path = Field(default=Path("data"), description="folder of the recording; only read")
+    html: Path | None = Field(default=None, description="also write a page with pictures to this file")
 
 
 class VerifySettings(BaseModel):
@@ -37,7 +37,7 @@ class VerifySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data_dir: Path = Field(Path("data"), description="folder of the recording; only read")
+    data_dir: Path = Field(default=Path("data"), description="folder of the recording; only read")
 
 
 def report(settings: ReportSettings) -> dict[str, Any]:

@@ -28,7 +28,9 @@ class ImportSettings(BaseModel):
     from_dir: Annotated[Path, tyro.conf.arg(name="from", aliases=("--from-dir",))] = Field(
         description="folder that holds the source's files; only read"
     )
-    data_dir: Path = Field(Path("data"), description="folder of the recording to add to; made if it does not exist")
+    data_dir: Path = Field(
+        default=Path("data"), description="folder of the recording to add to; made if it does not exist"
+    )
 
 
 def work(settings: ImportSettings) -> dict[str, Any]:

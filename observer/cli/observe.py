@@ -15,12 +15,16 @@ class ObserveSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    markets: str = Field("all", description="which markets: all, symbols (BTC,ETH) or a tag (crypto, politics, sports)")
-    local_dir: Path = Field(Path("./data"), description="folder the recording goes to")
-    tick: float = Field(0.5, gt=0, description="spacing of the tick grid, seconds")
-    venues: tuple[str, ...] = Field((), description="venues to record; none named means every one")
-    s3_bucket: str | None = Field(None, description="bucket to upload sealed files to; none means local only")
-    duration: float | None = Field(None, gt=0, description="stop after this many seconds; none means run until told")
+    markets: str = Field(
+        default="all", description="which markets: all, symbols (BTC,ETH) or a tag (crypto, politics, sports)"
+    )
+    local_dir: Path = Field(default=Path("./data"), description="folder the recording goes to")
+    tick: float = Field(default=0.5, gt=0, description="spacing of the tick grid, seconds")
+    venues: tuple[str, ...] = Field(default=(), description="venues to record; none named means every one")
+    s3_bucket: str | None = Field(default=None, description="bucket to upload sealed files to; none means local only")
+    duration: float | None = Field(
+        default=None, gt=0, description="stop after this many seconds; none means run until told"
+    )
 
 
 def observe(settings: ObserveSettings) -> dict[str, Any]:

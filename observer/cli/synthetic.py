@@ -81,16 +81,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = create_model(
         f"{market.settings.__name__}Command",
         __base__=market.settings,
-        data_dir=(Path, Field(Path("./data"), description="folder of the recording; made if it does not exist")),
+        data_dir=(
+            Path,
+            Field(default=Path("./data"), description="folder of the recording; made if it does not exist"),
+        ),
     )
     return run_command(
         flags,
-        lambda chosen: record(market, market.settings(**chosen.model_dump(exclude={"data_dir"})), chosen.data_dir),
+        lambda chosen: _record(market, chosen.model_dump()),
         args[1:],
         prog=f"{PROG} {market.name}",
         about=f"Write a recording of the synthetic market {market.name!r}: {market.about}. No orders are sent.",
         show=show,
     )
+
+
+def _record(market: SyntheticMarket, values: dict[str, Any]) -> dict[str, Any]:
+    data_dir = values.pop("data_dir")
+    return record(market, market.settings(**values), data_dir)
 
 
 def _kinds() -> str:

@@ -73,13 +73,19 @@ class SyntheticSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    windows: int = Field(200, ge=1, description="market windows to make, one per quarter-hour")
-    ticks_per_window: int = Field(1800, ge=2, description="ticks in each window")
-    tick_s: float = Field(0.5, gt=0, description="seconds between ticks")
-    seed: int = Field(0, ge=0, description="same seed, same windows; window i does not depend on how many there are")
-    half_spread: GridPrice = Field(0.01, gt=0, le=0.03, description="mid to best bid or ask, USD per share")
-    fees: Annotated[str, AfterValidator(_known_fees)] = Field("free", description="name of the taker fee schedule")
-    depth: float = Field(500.0, gt=0, description="shares at the touch in an even book; tilted sides hold 36 % or more")
+    windows: int = Field(default=200, ge=1, description="market windows to make, one per quarter-hour")
+    ticks_per_window: int = Field(default=1800, ge=2, description="ticks in each window")
+    tick_s: float = Field(default=0.5, gt=0, description="seconds between ticks")
+    seed: int = Field(
+        default=0, ge=0, description="same seed, same windows; window i does not depend on how many there are"
+    )
+    half_spread: GridPrice = Field(default=0.01, gt=0, le=0.03, description="mid to best bid or ask, USD per share")
+    fees: Annotated[str, AfterValidator(_known_fees)] = Field(
+        default="free", description="name of the taker fee schedule"
+    )
+    depth: float = Field(
+        default=500.0, gt=0, description="shares at the touch in an even book; tilted sides hold 36 % or more"
+    )
 
     @model_validator(mode="after")
     def _fits_its_window(self) -> "SyntheticSettings":

@@ -39,11 +39,15 @@ SLOPE = 0.01  # fraction of the strike that the reference moves while Up goes fr
 class LagSettings(SyntheticSettings):
     """Make a market that follows its reference some seconds late."""
 
-    half_spread: GridPrice = Field(0.005, gt=0, le=0.03, description="mid to best bid or ask, USD per share")
-    lag_s: float = Field(2.0, gt=0, description="seconds by which the reference leads, a whole number of ticks")
-    jump: GridPrice = Field(0.015, gt=0, le=0.03, description="size of a jump of the fundamental, USD per share of Up")
-    jump_chance: float = Field(0.02, gt=0, le=1, description="probability of a jump at each tick, half of them up")
-    noise: GridPrice = Field(0.001, ge=0, le=0.005, description="the mid's own noise: −noise, 0 or +noise, USD")
+    half_spread: GridPrice = Field(default=0.005, gt=0, le=0.03, description="mid to best bid or ask, USD per share")
+    lag_s: float = Field(default=2.0, gt=0, description="seconds by which the reference leads, a whole number of ticks")
+    jump: GridPrice = Field(
+        default=0.015, gt=0, le=0.03, description="size of a jump of the fundamental, USD per share of Up"
+    )
+    jump_chance: float = Field(
+        default=0.02, gt=0, le=1, description="probability of a jump at each tick, half of them up"
+    )
+    noise: GridPrice = Field(default=0.001, ge=0, le=0.005, description="the mid's own noise: −noise, 0 or +noise, USD")
 
     @property
     def lag_ticks(self) -> int:

@@ -26,7 +26,9 @@ from observer.venues.synthetic.common import (
 class NullSettings(SyntheticSettings):
     """Make a market in which nothing can be known."""
 
-    step: GridPrice = Field(0.002, gt=0, le=0.01, description="how far the mid moves at each tick, up or down, USD")
+    step: GridPrice = Field(
+        default=0.002, gt=0, le=0.01, description="how far the mid moves at each tick, up or down, USD"
+    )
 
 
 def make_window(settings: NullSettings, index: int, rng: np.random.Generator) -> tuple[Tape, float]:

@@ -50,11 +50,15 @@ SHOCK_USD = 1000.0  # the trade that shows a shock; ordinary trades are of at mo
 class RegimeSettings(SyntheticSettings):
     """Make a market that follows shocks in one regime and takes them back in the other."""
 
-    half_spread: GridPrice = Field(0.004, gt=0, le=0.03, description="mid to best bid or ask, USD per share")
-    displacement: GridPrice = Field(0.01, gt=0, le=0.015, description="how far a shock moves the mid at once, USD")
-    shock_chance: float = Field(0.02, gt=0, le=1, description="probability of a shock at each tick, half of them up")
-    switch_chance: float = Field(0.005, ge=0, le=1, description="probability that the regime changes at a tick")
-    noise: GridPrice = Field(0.001, ge=0, le=0.005, description="the mid's own noise: −noise, 0 or +noise, USD")
+    half_spread: GridPrice = Field(default=0.004, gt=0, le=0.03, description="mid to best bid or ask, USD per share")
+    displacement: GridPrice = Field(
+        default=0.01, gt=0, le=0.015, description="how far a shock moves the mid at once, USD"
+    )
+    shock_chance: float = Field(
+        default=0.02, gt=0, le=1, description="probability of a shock at each tick, half of them up"
+    )
+    switch_chance: float = Field(default=0.005, ge=0, le=1, description="probability that the regime changes at a tick")
+    noise: GridPrice = Field(default=0.001, ge=0, le=0.005, description="the mid's own noise: −noise, 0 or +noise, USD")
 
 
 def make_window(settings: RegimeSettings, index: int, rng: np.random.Generator) -> tuple[Tape, float]:

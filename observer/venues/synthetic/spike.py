@@ -39,11 +39,19 @@ from observer.venues.synthetic.common import (
 class SpikeSettings(SyntheticSettings):
     """Make a market in which the mark of some ticks ago displaces the next price."""
 
-    half_spread: GridPrice = Field(0.021, gt=0, le=0.03, description="mid to best bid or ask, USD per share")
-    displacement: GridPrice = Field(0.04, gt=0, le=0.04, description="how far a mark moves the mid of one tick, USD")
-    mark_chance: float = Field(0.5, gt=0, le=1, description="probability that a tick carries a mark, half of them up")
-    mark_lag_ticks: int = Field(12, ge=0, description="ticks from the mark to the decision that it pays to know it at")
-    step: GridPrice = Field(0.0002, ge=0, le=0.001, description="how far the fundamental moves at each tick, USD")
+    half_spread: GridPrice = Field(default=0.021, gt=0, le=0.03, description="mid to best bid or ask, USD per share")
+    displacement: GridPrice = Field(
+        default=0.04, gt=0, le=0.04, description="how far a mark moves the mid of one tick, USD"
+    )
+    mark_chance: float = Field(
+        default=0.5, gt=0, le=1, description="probability that a tick carries a mark, half of them up"
+    )
+    mark_lag_ticks: int = Field(
+        default=12, ge=0, description="ticks from the mark to the decision that it pays to know it at"
+    )
+    step: GridPrice = Field(
+        default=0.0002, ge=0, le=0.001, description="how far the fundamental moves at each tick, USD"
+    )
 
 
 def make_window(settings: SpikeSettings, index: int, rng: np.random.Generator) -> tuple[Tape, float]:

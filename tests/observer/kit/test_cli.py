@@ -16,9 +16,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(description="who")
-    epochs: int = Field(100, ge=1, description="passes")
-    fast: bool = Field(False, description="hurry")
-    tags: tuple[str, ...] = Field((), description="labels")
+    epochs: int = Field(default=100, ge=1, description="passes")
+    fast: bool = Field(default=False, description="hurry")
+    tags: tuple[str, ...] = Field(default=(), description="labels")
 
 
 def run(argv: list[str], work=lambda s: s.model_dump()) -> int:
