@@ -97,6 +97,7 @@ def train_model(command: TrainCommand) -> dict[str, Any]:
     method_settings = command.part(BCSettings if command.method == "bc" else WBCSettings)
     record = {
         "dataset_id": dataset.dataset_id,
+        "outcomes_id": dataset.outcomes_id,
         "market": command.market,
         "schema": dataset.schema.hash,
         "law": command.law().model_dump(mode="json"),
@@ -116,7 +117,11 @@ def train_model(command: TrainCommand) -> dict[str, Any]:
         validate=ValidationMoney(dataset, Recording(command.data_dir).tape) if len(dataset.valid) else None,
         resume=command.resume,
     )
-    metrics = {**made.metrics, "trained_until_ns": dataset.trained_until_ns}
+    metrics = {
+        **made.metrics,
+        "trained_until_ns": dataset.trained_until_ns,
+        "outcomes_id": dataset.outcomes_id,
+    }
     policy = MlxPolicy(output.name, made.network, dataset.schema, dataset.scaler)
     manifest = save(
         output,

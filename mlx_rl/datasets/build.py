@@ -148,7 +148,7 @@ def _fill(
         scaler.apply(states, out=states)
     return Dataset(
         features, row, first_row, q, q.max(axis=2), payoff, mid, entry, exit_, train, valid,
-        split.train, split.valid, left_out, schema, scaler, law, recording.dataset_id,
+        split.train, split.valid, left_out, schema, scaler, law, recording.dataset_id, payoffs.outcomes_id,
         trained_until_ns=max(m.close_ns for m in markets if m.market_id in wanted),
     )  # fmt: skip
 

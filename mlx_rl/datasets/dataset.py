@@ -52,6 +52,7 @@ class Dataset:
     scaler: Scaler
     law: LawSettings
     dataset_id: str
+    outcomes_id: str
     trained_until_ns: int  # close of the last training or validation window
 
     def pnl(self, ids: I64, draw: int) -> F32:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from observer.kit.errors import BadRecording
-from observer.store.outcomes import read_outcomes
+from observer.store.outcomes import outcomes_id, read_outcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,12 @@ class Payoffs:
     Attributes:
         payoff_up: market id -> 1, 0 or 0.5.
         kind: market id -> "official", "inferred" or "synthetic".
+        outcomes_id: hash over all of them. The recording's own id does not cover how windows ended, labels do.
     """
 
     payoff_up: dict[str, float]
     kind: dict[str, str]
+    outcomes_id: str = ""
 
     def __getitem__(self, market_id: str) -> float:
         """Return the payoff of one market; raises `BadRecording` where the recording holds no outcome."""
@@ -49,4 +51,5 @@ def read_payoffs(root: Path) -> Payoffs:
     return Payoffs(
         {market_id: outcome.payoff_up for market_id, outcome in outcomes.items()},
         {market_id: outcome.kind for market_id, outcome in outcomes.items()},
+        outcomes_id(root),
     )

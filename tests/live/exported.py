@@ -16,5 +16,5 @@ def make_exported(folder: Path, kind: str, **changes: Any) -> Path:
     manifest = manifest.model_copy(update={"exported_from": manifest.weights_sha256})
     write_manifest(folder, manifest)
     parity = Parity(0.0, [], {"flips_outside_margin": 0})
-    write_certificate(folder, make_certificate(folder, manifest, parity, {}, {}, {}))
+    write_certificate(folder, make_certificate(folder, manifest, parity, {}, {}, {}, {}))
     return folder

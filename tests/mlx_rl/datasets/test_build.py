@@ -114,6 +114,15 @@ def test_an_imagined_profit_is_that_of_a_real_entry(recording: Path) -> None:
     assert np.array_equal(data.pnl(sample, 5), data.pnl(sample, 5))
 
 
+def test_other_outcomes_make_another_dataset(tmp_path: Path) -> None:
+    tapes = [make_tape(7, 60, index=i) for i in range(12)]
+    one = make(record(tmp_path / "one", [(tape, 1.0) for tape in tapes]))
+    other = make(record(tmp_path / "other", [(tape, float(i > 0)) for i, tape in enumerate(tapes)]))
+
+    assert one.dataset_id == other.dataset_id  # the recording is the same
+    assert one.outcomes_id != other.outcomes_id
+
+
 def test_windows_without_an_outcome_are_left_out_with_the_reason(tmp_path: Path) -> None:
     tapes = [(make_tape(7, 60, index=i), None if i == 2 else 1.0) for i in range(10)]
     data = make(record(tmp_path, tapes))

@@ -19,7 +19,7 @@ def many(n: int) -> list[Market]:
     return btc + [replace(m, market_id=m.market_id.replace("btc", "eth"), symbol="ETH") for m in btc]
 
 
-@given(n=st.integers(12, 60), embargo=st.integers(0, 2), valid=st.floats(0.1, 0.3), test=st.floats(0.1, 0.3))
+@given(n=st.integers(16, 60), embargo=st.integers(0, 2), valid=st.floats(0.1, 0.3), test=st.floats(0.1, 0.3))
 def test_folds_follow_one_another_and_never_share_a_clock_window(
     n: int, embargo: int, valid: float, test: float
 ) -> None:
