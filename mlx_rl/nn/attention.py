@@ -8,7 +8,7 @@ Letters: B batch, Q queries (all tokens, or the last alone), L tokens, D width, 
 """
 
 from mlx_rl.nn.backend import mx, nn
-from mlx_rl.nn.fused import NORM_EPS, attend, attend_and_weigh, linear, norm
+from mlx_rl.nn.fused import NORM_EPS, attend, attend_and_weigh, branch, linear
 from mlx_rl.nn.layers import ACTIVATIONS, drop, split_key
 
 HIDDEN = -1e9
@@ -34,28 +34,26 @@ class EncoderLayer(nn.Module):
 
     def __call__(self, tokens: mx.array, bias: mx.array, n_queries: int, key: mx.array | None = None) -> mx.array:
         """(B, L, D) tokens, (B, L) bias -> (B, Q, D): the last `n_queries` tokens after this layer."""
-        mixed = attend(*self._project(tokens, n_queries), bias, self._n_heads)
-        return self._finish(tokens[:, -n_queries:], mixed, key)
+        q, kv, tokens = self._project(tokens, n_queries)
+        return self._finish(tokens, attend(q, kv, bias, self._n_heads), key)
 
     def weigh(self, tokens: mx.array, bias: mx.array, n_queries: int) -> tuple[mx.array, mx.array]:
         """As `__call__` without dropout, and (B, H, L): how the last token spread its attention."""
-        mixed, weights = attend_and_weigh(*self._project(tokens, n_queries), bias, self._n_heads)
-        return self._finish(tokens[:, -n_queries:], mixed, None), weights[:, :, -1]
+        q, kv, tokens = self._project(tokens, n_queries)
+        mixed, weights = attend_and_weigh(q, kv, bias, self._n_heads)
+        return self._finish(tokens, mixed, None), weights[:, :, -1]
 
     def _project(self, tokens: mx.array, n_queries: int) -> tuple[mx.array, mx.array, mx.array]:
-        """Queries (B, Q, D), keys and values (B, L, D)."""
-        normed = norm(tokens, self.ln1.weight, self.ln1.bias)
-        return (
-            linear(normed[:, -n_queries:], self.query.weight),
-            linear(normed, self.key.weight),
-            linear(normed, self.value.weight),
-        )
+        """Queries (B, Q, D), keys and values (B, L, 2D), and the tokens (B, Q, D) that go on."""
+        normed, tokens = branch(tokens, self.ln1.weight, self.ln1.bias)
+        both = mx.concatenate([self.key.weight, self.value.weight])
+        q = linear(normed[:, -n_queries:], self.query.weight)
+        return q, linear(normed, both), tokens[:, -n_queries:]
 
     def _finish(self, tokens: mx.array, mixed: mx.array, key: mx.array | None) -> mx.array:
         """Everything after the attention, token by token."""
         after_attention, inside, after_ff = split_key(key, 3)
-        x = self._add(tokens, self.out, mixed, after_attention)
-        h = norm(x, self.ln2.weight, self.ln2.bias)
+        h, x = branch(self._add(tokens, self.out, mixed, after_attention), self.ln2.weight, self.ln2.bias)
         is_relu = self._activation == "relu"
         h = linear(h, self.ff1.weight, self.ff1.bias, relu=is_relu)
         h = drop(h if is_relu else ACTIVATIONS[self._activation](h), self._dropout, inside)

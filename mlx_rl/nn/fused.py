@@ -25,16 +25,20 @@ def is_native(x: mx.array) -> bool:
     return NATIVE is not None and mx.default_device() == mx.Device(mx.cpu) and x.dtype == mx.float32
 
 
-def norm(
-    x: mx.array, weight: mx.array, shift: mx.array, bias: mx.array | None = None, *, relu: bool = False
-) -> mx.array:
-    """Layer norm of x + bias over the last axis, (…, D) -> (…, D); then ReLU where asked for."""
+def norm(x: mx.array, weight: mx.array, shift: mx.array, *, relu: bool = False) -> mx.array:
+    """Layer norm over the last axis, (…, D) -> (…, D); then ReLU where asked for."""
     if not is_native(x) or x.shape[-1] > WIDEST:
-        y = mx.fast.layer_norm(x if bias is None else x + bias, weight, shift, NORM_EPS)
+        y = mx.fast.layer_norm(x, weight, shift, NORM_EPS)
         return nn.relu(y) if relu else y
-    flat = x.reshape(-1, x.shape[-1])
-    bias = mx.zeros_like(weight) if bias is None else bias
-    return _NORM[relu](flat, bias, weight, shift)[0].reshape(x.shape)
+    return _NORM[relu, False](x.reshape(-1, x.shape[-1]), weight, shift)[0].reshape(x.shape)
+
+
+def branch(x: mx.array, weight: mx.array, shift: mx.array) -> tuple[mx.array, mx.array]:
+    """A residual branch begins: the layer norm of x, and x itself; their gradients are added in one pass."""
+    if not is_native(x) or x.shape[-1] > WIDEST:
+        return norm(x, weight, shift), x
+    normed, _, same = _NORM[False, True](x.reshape(-1, x.shape[-1]), weight, shift)
+    return normed.reshape(x.shape), same.reshape(x.shape)
 
 
 def linear(
@@ -63,21 +67,24 @@ def linear(
     return _LINEAR[how](flat, weight, nothing if bias is None else bias, more).reshape(*x.shape[:-1], n)
 
 
-def attend(q: mx.array, k: mx.array, v: mx.array, bias: mx.array, n_heads: int) -> mx.array:
-    """Scaled dot-product attention, all heads: (B, Q, D), (B, L, D) twice, (B, L) added to scores -> (B, Q, D)."""
-    width, length = q.shape[-1] // n_heads, k.shape[1]
+def attend(q: mx.array, kv: mx.array, bias: mx.array, n_heads: int) -> mx.array:
+    """Scaled dot-product attention of all heads: (B, Q, D), (B, L, 2D), (B, L) added to scores -> (B, Q, D).
+
+    The first half of `kv` are the keys, the second the values.
+    """
+    width, length = q.shape[-1] // n_heads, kv.shape[1]
     if is_native(q) and width in HEAD_WIDTHS and length <= LONGEST:
-        return _ATTEND[n_heads](q, k, v, bias)[0]
+        return _ATTEND[n_heads](q, kv, bias)[0]
     scale, mask = 1.0 / math.sqrt(width), bias[:, None, None, :]
-    qh, kh, vh = (_heads(x, n_heads) for x in (q, k, v))
+    qh, kh, vh = (_heads(x, n_heads) for x in (q, *mx.split(kv, 2, axis=-1)))
     mixed = mx.fast.scaled_dot_product_attention(qh, kh, vh, scale=scale, mask=mask)
     return mixed.swapaxes(1, 2).reshape(q.shape)
 
 
-def attend_and_weigh(q: mx.array, k: mx.array, v: mx.array, bias: mx.array, n_heads: int) -> tuple[mx.array, mx.array]:
+def attend_and_weigh(q: mx.array, kv: mx.array, bias: mx.array, n_heads: int) -> tuple[mx.array, mx.array]:
     """As `attend`, in plain operations, and the weights (B, H, Q, L): the explicit path."""
     width = q.shape[-1] // n_heads
-    qh, kh, vh = (_heads(x, n_heads) for x in (q, k, v))
+    qh, kh, vh = (_heads(x, n_heads) for x in (q, *mx.split(kv, 2, axis=-1)))
     weights = mx.softmax((qh @ kh.swapaxes(-1, -2)) / math.sqrt(width) + bias[:, None, None, :], axis=-1)
     return (weights @ vh).swapaxes(1, 2).reshape(q.shape), weights
 
@@ -87,18 +94,22 @@ def _heads(x: mx.array, n_heads: int) -> mx.array:
     return x.reshape(*x.shape[:2], n_heads, -1).swapaxes(1, 2)
 
 
-def _make_norm(relu: bool) -> Any:
+def _make_norm(how: tuple[bool, bool]) -> Any:
+    relu, branches = how
+
     @mx.custom_function
-    def forward(x: mx.array, bias: mx.array, weight: mx.array, shift: mx.array) -> list[mx.array]:
+    def forward(x: mx.array, weight: mx.array, shift: mx.array) -> list[mx.array]:
         rows, d = x.shape
-        return NATIVE.run("norm_forward", [x, bias, weight, shift], [[rows, d], [rows, 2]], [rows, d, int(relu)])
+        made = NATIVE.run("norm_forward", [x, weight, shift], [[rows, d], [rows, 2]], [rows, d, int(relu)])
+        return [*made, x] if branches else made
 
     @forward.vjp
     def backward(primals, cotangents, outputs):
-        (x, bias, weight, _), (y, stats) = primals, outputs
+        (x, weight, _), (y, stats) = primals, outputs[:2]
         rows, d = x.shape
-        given = [x, bias, weight, y, stats, cotangents[0]]
-        return tuple(NATIVE.run("norm_backward", given, [[rows, d], [d], [d], [d]], [rows, d, int(relu)]))
+        given = [x, weight, y, stats, cotangents[0], cotangents[2] if branches else cotangents[0]]
+        size = [rows, d, int(relu), int(branches)]
+        return tuple(NATIVE.run("norm_backward", given, [[rows, d], [d], [d]], size))
 
     return forward
 
@@ -126,24 +137,23 @@ def _make_linear(how: tuple[bool, bool, bool, bool]) -> Any:
 
 
 def _make_attend(n_heads: int) -> Any:
-    def sizes(q: mx.array, k: mx.array) -> tuple[str, list[int]]:
-        (n, queries, d), length = q.shape, k.shape[1]
+    def sizes(q: mx.array, kv: mx.array) -> tuple[str, list[int]]:
+        (n, queries, d), length = q.shape, kv.shape[1]
         return f"{d // n_heads}_{(length + 15) // 16}", [n, queries, length, d, n_heads]
 
     @mx.custom_function
-    def forward(q: mx.array, k: mx.array, v: mx.array, bias: mx.array) -> list[mx.array]:
-        variant, size = sizes(q, k)
-        n, queries, length, _, h = size
-        shapes = [list(q.shape), [n, h, queries, length]]
-        return NATIVE.run(f"attend_forward_{variant}", [q, k, v, bias], shapes, size)
+    def forward(q: mx.array, kv: mx.array, bias: mx.array) -> list[mx.array]:
+        variant, size = sizes(q, kv)
+        n, queries, _, _, h = size
+        return NATIVE.run(f"attend_forward_{variant}", [q, kv, bias], [list(q.shape), [n, h, queries, 2]], size)
 
     @forward.vjp
     def backward(primals, cotangents, outputs):
-        q, k, v, bias = primals
-        variant, size = sizes(q, k)
-        shapes = [list(q.shape), list(k.shape), list(v.shape)]
-        dq, dk, dv = NATIVE.run(f"attend_backward_{variant}", [q, k, v, outputs[1], cotangents[0]], shapes, size)
-        return dq, dk, dv, mx.zeros_like(bias)  # the bias says which tokens are real; nothing is learnt from it
+        q, kv, bias = primals
+        variant, size = sizes(q, kv)
+        given = [q, kv, bias, outputs[1], cotangents[0]]
+        dq, dkv = NATIVE.run(f"attend_backward_{variant}", given, [list(q.shape), list(kv.shape)], size)
+        return dq, dkv, mx.zeros_like(bias)  # the bias says which tokens are real; nothing is learnt from it
 
     return forward
 

@@ -38,7 +38,7 @@ static const std::map<std::string, Entry> KERNELS = {
     {"linear_forward", {linear_forward}},
     {"linear_backward", {linear_backward}},
     {"norm_forward", {norm_forward}},
-    {"norm_backward", {norm_backward, 5}},
+    {"norm_backward", {norm_backward, 4}},
     ATTEND(8, 1),
     ATTEND(8, 2),
     ATTEND(8, 3),

@@ -56,29 +56,26 @@ static inline f16 exp_negative(f16 x) {
   return p * (f16)(((i16)shifted - 0x4B400000 + 127) << 23);
 }
 
-// y = bend(normalise(x + c) · w + b), row by row.
-// in x (R, D), c w b (D); out y (R, D), stats (R, 2) mean and 1/sd; size R, D, 1 for ReLU.
+// y = bend(normalise(x) · w + b), row by row.
+// in x (R, D), w b (D); out y (R, D), stats (R, 2) mean and 1/sd; size R, D, 1 for ReLU.
 static void norm_forward(const float* const* in, float* const* out, const int64_t* size) {
   const int64_t rows = size[0], d = size[1], relu = size[2];
-  const float *c = in[1], *w = in[2], *b = in[3];
+  const float *w = in[1], *b = in[2];
+  const float floor = relu ? 0.0f : -INFINITY;
   float t[WIDEST];
   for (int64_t i = 0; i < rows; i++) {
     const float* x = in[0] + i * d;
     float* y = out[0] + i * d;
     float sum = 0, squares = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < d; j++) {
-      t[j] = x[j] + c[j];
-      sum += t[j];
-    }
+    for (int64_t j = 0; j < d; j++) sum += x[j];
     const float mean = sum / d;
 #pragma omp simd reduction(+ : squares)
     for (int64_t j = 0; j < d; j++) {
-      t[j] -= mean;
+      t[j] = x[j] - mean;
       squares += t[j] * t[j];
     }
     const float over_sd = 1.0f / std::sqrt(squares / d + 1e-5f);
-    const float floor = relu ? 0.0f : -INFINITY;
 #pragma omp simd
     for (int64_t j = 0; j < d; j++) {
       const float z = t[j] * over_sd * w[j] + b[j];
@@ -89,25 +86,24 @@ static void norm_forward(const float* const* in, float* const* out, const int64_
   }
 }
 
-// in x c w y stats dy; out dx (R, D), dc dw db (D); size as above.
+// in x w y stats dy more; out dx (R, D) with `more` (R, D) added where given, dw db (D); size R, D, ReLU, 1 with more.
 static void norm_backward(const float* const* in, float* const* out, const int64_t* size) {
-  const int64_t rows = size[0], d = size[1], relu = size[2];
-  const float *c = in[1], *w = in[2];
-  float *dc = out[1], *dw = out[2], *db = out[3];
+  const int64_t rows = size[0], d = size[1], relu = size[2], with_more = size[3];
+  const float* w = in[1];
+  const float open = relu ? 0.0f : -INFINITY;
+  float *dw = out[1], *db = out[2];
   float hat[WIDEST], g[WIDEST];
-  std::memset(dc, 0, d * sizeof(float));
   std::memset(dw, 0, d * sizeof(float));
   std::memset(db, 0, d * sizeof(float));
   for (int64_t i = 0; i < rows; i++) {
-    const float *x = in[0] + i * d, *y = in[3] + i * d, *dy = in[5] + i * d;
-    const float mean = in[4][2 * i], over_sd = in[4][2 * i + 1];
-    const float open = relu ? 0.0f : -INFINITY;
+    const float *x = in[0] + i * d, *y = in[2] + i * d, *dy = in[4] + i * d, *more = in[5] + i * d;
+    const float mean = in[3][2 * i], over_sd = in[3][2 * i + 1];
     float* dx = out[0] + i * d;
     float along = 0, sum = 0;
 #pragma omp simd reduction(+ : sum, along)
     for (int64_t j = 0; j < d; j++) {
       const float through = y[j] > open ? dy[j] : 0.0f;
-      hat[j] = (x[j] + c[j] - mean) * over_sd;
+      hat[j] = (x[j] - mean) * over_sd;
       db[j] += through;
       dw[j] += through * hat[j];
       g[j] = through * w[j];
@@ -116,10 +112,12 @@ static void norm_backward(const float* const* in, float* const* out, const int64
     }
     sum /= d;
     along /= d;
+    if (with_more) {
 #pragma omp simd
-    for (int64_t j = 0; j < d; j++) {
-      dx[j] = over_sd * (g[j] - sum - hat[j] * along);
-      dc[j] += dx[j];
+      for (int64_t j = 0; j < d; j++) dx[j] = over_sd * (g[j] - sum - hat[j] * along) + more[j];
+    } else {
+#pragma omp simd
+      for (int64_t j = 0; j < d; j++) dx[j] = over_sd * (g[j] - sum - hat[j] * along);
     }
   }
 }
@@ -132,20 +130,25 @@ static inline void turn(const float* tokens, int64_t length, int64_t d, f16 (*tu
     for (int e = 0; e < W; e++) ((float*)turned[e])[j] = tokens[j * d + e];
 }
 
-// Attention of Q queries over L <= 16·V tokens, heads of width W, M queries at a time.
-// in q (B, Q, D), k v (B, L, D), bias (B, L) added to every score; out mixed (B, Q, D), weights (B, H, Q, L).
+// Scores of M queries against all keys, (M, V) vectors, with the bias; past the last token a score is −1e30.
 template <int W, int V, int M>
-static inline void attend_some(const f16 (*keys)[V], const float* values, const float* q, const f16* bias,
-                               float* mixed, float* weights, int64_t length, int64_t d) {
-  typedef float row_t __attribute__((vector_size(W * 4), aligned(4), may_alias));
+static inline void scores(const f16 (*keys)[V], const float* q, const f16* bias, int64_t d, f16 (*score)[V]) {
   const float scale = 1.0f / std::sqrt((float)W);
-  f16 score[M][V];
   for (int m = 0; m < M; m++)
     for (int v = 0; v < V; v++) score[m][v] = bias[v];
   for (int e = 0; e < W; e++)
     for (int m = 0; m < M; m++)
       for (int v = 0; v < V; v++) score[m][v] += (q[m * d + e] * scale) * keys[e][v];
-  row_t sum[M] = {};
+}
+
+// Attention of Q queries over L <= 16·V tokens, heads of width W, M queries at a time. The weights are not kept:
+// the backward pass computes them again from `norms`, two numbers per query, which costs less than memory does.
+template <int W, int V, int M>
+static inline void attend_some(const f16 (*keys)[V], const float* values, int64_t kv_step, const float* q,
+                               const f16* bias, float* mixed, float* norms, int64_t length, int64_t d) {
+  typedef float row_t __attribute__((vector_size(W * 4), aligned(4), may_alias));
+  f16 score[M][V];
+  scores<W, V, M>(keys, q, bias, d, score);
   float share[M];
   for (int m = 0; m < M; m++) {
     f16 tops = score[m][0], totals = {};
@@ -156,57 +159,64 @@ static inline void attend_some(const f16 (*keys)[V], const float* values, const 
       totals += score[m][v];
     }
     share[m] = 1.0f / total(totals);
-    for (int v = 0; v < V; v++) score[m][v] *= share[m];
-    std::memcpy(weights + m * length, score[m], length * sizeof(float));
+    norms[2 * m] = top;
+    norms[2 * m + 1] = share[m];
   }
+  row_t sum[M] = {};
   for (int64_t j = 0; j < length; j++) {
-    const row_t row = *(const row_t*)(values + j * d);
+    const row_t row = *(const row_t*)(values + j * kv_step);
     for (int m = 0; m < M; m++) sum[m] += ((const float*)score[m])[j] * row;
   }
-  for (int m = 0; m < M; m++) *(row_t*)(mixed + m * d) = sum[m];
+  for (int m = 0; m < M; m++) *(row_t*)(mixed + m * d) = sum[m] * share[m];
 }
 
+// in q (B, Q, D), kv (B, L, 2D) keys then values, bias (B, L) added to every score; out mixed (B, Q, D),
+// norms (B, H, Q, 2); size B, Q, L, D, H.
 template <int W, int V>
 static void attend_forward(const float* const* in, float* const* out, const int64_t* size) {
   const int64_t n = size[0], queries = size[1], length = size[2], d = size[3], heads = size[4];
   f16 keys[W][V], bias[V];
   for (int64_t i = 0; i < n; i++) {
-    for (int v = 0; v < V; v++) bias[v] = f16{} - 1e30f;  // past the last token: a weight of exactly zero
-    std::memcpy(bias, in[3] + i * length, length * sizeof(float));
+    for (int v = 0; v < V; v++) bias[v] = f16{} - 1e30f;
+    std::memcpy(bias, in[2] + i * length, length * sizeof(float));
     for (int64_t h = 0; h < heads; h++) {
-      const float* values = in[2] + i * length * d + h * W;
-      turn<W, V>(in[1] + i * length * d + h * W, length, d, keys);
+      const float *from = in[1] + i * length * 2 * d + h * W, *values = from + d;
+      turn<W, V>(from, length, 2 * d, keys);
       int64_t a = 0;
       const auto at = [&](int64_t query) { return (i * queries + query) * d + h * W; };
-      const auto row = [&](int64_t query) { return out[1] + ((i * heads + h) * queries + query) * length; };
+      const auto norms = [&](int64_t query) { return out[1] + 2 * ((i * heads + h) * queries + query); };
       for (; a + 4 <= queries; a += 4)
-        attend_some<W, V, 4>(keys, values, in[0] + at(a), bias, out[0] + at(a), row(a), length, d);
+        attend_some<W, V, 4>(keys, values, 2 * d, in[0] + at(a), bias, out[0] + at(a), norms(a), length, d);
       for (; a < queries; a++)
-        attend_some<W, V, 1>(keys, values, in[0] + at(a), bias, out[0] + at(a), row(a), length, d);
+        attend_some<W, V, 1>(keys, values, 2 * d, in[0] + at(a), bias, out[0] + at(a), norms(a), length, d);
     }
   }
 }
 
 template <int W, int V, int M>
-static inline void attend_back_some(const f16 (*values)[V], const float* keys, const float* q, const float* weights,
+static inline void attend_back_some(const f16 (*turned_keys)[V], const f16 (*turned_values)[V], const float* keys,
+                                    int64_t kv_step, const float* q, const f16* bias, const float* norms,
                                     const float* g, float* dq, float (*dk)[W], float (*dv)[W], int64_t length,
                                     int64_t d) {
   typedef float row_t __attribute__((vector_size(W * 4), aligned(4), may_alias));
   const float scale = 1.0f / std::sqrt((float)W);
-  f16 ds[M][V] = {}, p[M][V] = {};
+  f16 p[M][V], ds[M][V] = {};
+  scores<W, V, M>(turned_keys, q, bias, d, p);
   for (int e = 0; e < W; e++)
     for (int m = 0; m < M; m++)
-      for (int v = 0; v < V; v++) ds[m][v] += g[m * d + e] * values[e][v];
-  row_t sum[M] = {};
+      for (int v = 0; v < V; v++) ds[m][v] += g[m * d + e] * turned_values[e][v];
   for (int m = 0; m < M; m++) {
-    std::memcpy(p[m], weights + m * length, length * sizeof(float));
     f16 products = {};
-    for (int v = 0; v < V; v++) products += p[m][v] * ds[m][v];
+    for (int v = 0; v < V; v++) {
+      p[m][v] = exp_negative(p[m][v] - norms[2 * m]) * norms[2 * m + 1];
+      products += p[m][v] * ds[m][v];
+    }
     const float along = total(products);
     for (int v = 0; v < V; v++) ds[m][v] = p[m][v] * (ds[m][v] - along) * scale;
   }
+  row_t sum[M] = {};
   for (int64_t j = 0; j < length; j++) {
-    const row_t key = *(const row_t*)(keys + j * d);
+    const row_t key = *(const row_t*)(keys + j * kv_step);
     row_t to_key = *(row_t*)dk[j], to_value = *(row_t*)dv[j];
     for (int m = 0; m < M; m++) {
       const float s = ((const float*)ds[m])[j];
@@ -220,28 +230,34 @@ static inline void attend_back_some(const f16 (*values)[V], const float* keys, c
   for (int m = 0; m < M; m++) *(row_t*)(dq + m * d) = sum[m];
 }
 
-// in q k v weights dmixed; out dq (B, Q, D), dk dv (B, L, D).
+// in q kv bias norms dmixed; out dq (B, Q, D), dkv (B, L, 2D); size as above.
 template <int W, int V>
 static void attend_backward(const float* const* in, float* const* out, const int64_t* size) {
   const int64_t n = size[0], queries = size[1], length = size[2], d = size[3], heads = size[4];
-  f16 values[W][V];
+  f16 keys[W][V], values[W][V], bias[V];
   alignas(64) float dk[16 * V][W], dv[16 * V][W];
   for (int64_t i = 0; i < n; i++) {
+    for (int v = 0; v < V; v++) bias[v] = f16{} - 1e30f;
+    std::memcpy(bias, in[2] + i * length, length * sizeof(float));
     for (int64_t h = 0; h < heads; h++) {
-      const float* keys = in[1] + i * length * d + h * W;
-      turn<W, V>(in[2] + i * length * d + h * W, length, d, values);
+      const float* from = in[1] + i * length * 2 * d + h * W;
+      turn<W, V>(from, length, 2 * d, keys);
+      turn<W, V>(from + d, length, 2 * d, values);
       std::memset(dk, 0, sizeof(dk));
       std::memset(dv, 0, sizeof(dv));
       int64_t a = 0;
       const auto at = [&](int64_t query) { return (i * queries + query) * d + h * W; };
-      const auto row = [&](int64_t query) { return in[3] + ((i * heads + h) * queries + query) * length; };
+      const auto norms = [&](int64_t query) { return in[3] + 2 * ((i * heads + h) * queries + query); };
       for (; a + 4 <= queries; a += 4)
-        attend_back_some<W, V, 4>(values, keys, in[0] + at(a), row(a), in[4] + at(a), out[0] + at(a), dk, dv, length, d);
+        attend_back_some<W, V, 4>(keys, values, from, 2 * d, in[0] + at(a), bias, norms(a), in[4] + at(a),
+                                  out[0] + at(a), dk, dv, length, d);
       for (; a < queries; a++)
-        attend_back_some<W, V, 1>(values, keys, in[0] + at(a), row(a), in[4] + at(a), out[0] + at(a), dk, dv, length, d);
+        attend_back_some<W, V, 1>(keys, values, from, 2 * d, in[0] + at(a), bias, norms(a), in[4] + at(a),
+                                  out[0] + at(a), dk, dv, length, d);
       for (int64_t j = 0; j < length; j++) {
-        std::memcpy(out[1] + (i * length + j) * d + h * W, dk[j], sizeof(dk[j]));
-        std::memcpy(out[2] + (i * length + j) * d + h * W, dv[j], sizeof(dv[j]));
+        float* to = out[1] + (i * length + j) * 2 * d + h * W;
+        std::memcpy(to, dk[j], sizeof(dk[j]));
+        std::memcpy(to + d, dv[j], sizeof(dv[j]));
       }
     }
   }

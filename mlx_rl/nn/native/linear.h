@@ -60,21 +60,19 @@ struct Finish {
 
 template <int M, int V>
 static inline void tile(const float* a, int64_t a_step, const f16* b, int64_t k, float* c, int64_t c_step,
-                        int64_t columns, const Finish& finish) {
+                        int64_t columns, const f16* bias, const Finish& finish) {
   f16 made[M][V];
   multiply<M, V>(a, a_step, b, k, made);
   for (int m = 0; m < M; m++) {
-    if (finish.bias || finish.add) {
+    for (int v = 0; v < V; v++) made[m][v] += bias[v];
+    if (finish.add) {
       f16 more[V] = {};
-      const int64_t bytes = std::min<int64_t>(columns, 16 * V) * sizeof(float);
-      if (finish.bias) {
-        std::memcpy(more, finish.bias, bytes);
-        for (int v = 0; v < V; v++) made[m][v] += more[v];
+      if (columns >= 16 * V) {
+        std::memcpy(more, finish.add + m * c_step, sizeof(more));
+      } else {
+        std::memcpy(more, finish.add + m * c_step, columns * sizeof(float));
       }
-      if (finish.add) {
-        std::memcpy(more, finish.add + m * c_step, bytes);
-        for (int v = 0; v < V; v++) made[m][v] += more[v];
-      }
+      for (int v = 0; v < V; v++) made[m][v] += more[v];
     }
     if (finish.relu)
       for (int v = 0; v < V; v++) made[m][v] = made[m][v] > 0.0f ? made[m][v] : f16{};
@@ -86,12 +84,14 @@ template <int V>
 static void panel(const float* a, int64_t a_step, const f16* b, int64_t rows, int64_t k, float* c, int64_t c_step,
                   int64_t columns, const Finish& finish) {
   int64_t i = 0;
+  f16 bias[V] = {};
+  if (finish.bias) std::memcpy(bias, finish.bias, std::min<int64_t>(columns, 16 * V) * sizeof(float));
   const auto at = [&](int64_t row) {
     return Finish{finish.bias, finish.add ? finish.add + row * c_step : nullptr, finish.relu};
   };
   for (; i + TALL <= rows; i += TALL)
-    tile<TALL, V>(a + i * a_step, a_step, b, k, c + i * c_step, c_step, columns, at(i));
-  for (; i < rows; i++) tile<1, V>(a + i * a_step, a_step, b, k, c + i * c_step, c_step, columns, at(i));
+    tile<TALL, V>(a + i * a_step, a_step, b, k, c + i * c_step, c_step, columns, bias, at(i));
+  for (; i < rows; i++) tile<1, V>(a + i * a_step, a_step, b, k, c + i * c_step, c_step, columns, bias, at(i));
 }
 
 // c (R, N) = finish(a (R, K) · b), b packed.
@@ -173,17 +173,21 @@ static void linear_backward(const float* const* in, float* const* out, const int
   for (int64_t start = 0; start < rows; start += ROWS_AT_ONCE) {
     const int64_t some = std::min(ROWS_AT_ONCE, rows - start);
     const float *g = in[3] + start * n, *x = in[0] + start * k;
-    if (relu) {
-      const float* y = in[2] + start * n;
-#pragma omp simd
-      for (int64_t j = 0; j < some * n; j++) gated[j] = y[j] > 0.0f ? g[j] : 0.0f;
-      g = gated.data();
-    }
     for (int64_t i = 0; i < some; i++) {
-      const float* row = g + i * n;
+      const float *row = g + i * n, *y = in[2] + (start + i) * n;
+      if (relu) {
+        float* through = gated.data() + i * n;
 #pragma omp simd
-      for (int64_t j = 0; j < n; j++) db[j] += row[j];
+        for (int64_t j = 0; j < n; j++) {
+          through[j] = y[j] > 0.0f ? row[j] : 0.0f;
+          db[j] += through[j];
+        }
+      } else {
+#pragma omp simd
+        for (int64_t j = 0; j < n; j++) db[j] += row[j];
+      }
     }
+    if (relu) g = gated.data();
     if (k != padded) {
       for (int64_t i = 0; i < some; i++) std::memcpy(wide.data() + i * padded, x + i * k, k * sizeof(float));
       x = wide.data();

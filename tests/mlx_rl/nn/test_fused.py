@@ -95,21 +95,27 @@ def test_attention(length: int, n_heads: int, d: int, n_queries: int) -> None:
     n_queries = min(n_queries, length)
     is_real = np.arange(length)[None] >= np.arange(5)[:, None] * (length - 1) // 4
     bias = mx.array(np.where(is_real, 0.0, -1e9).astype(np.float32))
-    q, k, v = normal(5, n_queries, d), normal(5, length, d, seed=1), normal(5, length, d, seed=2)
+    q, kv = normal(5, n_queries, d), normal(5, length, 2 * d, seed=1)
 
-    agree(lambda q, k, v: fused.attend(q, k, v, bias, n_heads), q, k, v)
-    explicit, weights = fused.attend_and_weigh(q, k, v, bias, n_heads)
-    assert np.allclose(fused.attend(q, k, v, bias, n_heads), explicit, atol=1e-5)
+    agree(lambda q, kv: fused.attend(q, kv, bias, n_heads), q, kv)
+    explicit, weights = fused.attend_and_weigh(q, kv, bias, n_heads)
+    assert np.allclose(fused.attend(q, kv, bias, n_heads), explicit, atol=1e-5)
     assert np.all(np.array(weights)[~np.broadcast_to(is_real[:, None, None], weights.shape)] == 0)
 
 
 @needs_kernels
 def test_scores_of_any_size_give_weights_that_sum_to_one() -> None:
-    k = normal(2, 20, 64, seed=1) * 100.0
-    ones = mx.ones((2, 20, 64))
-    mixed = fused.attend(normal(2, 20, 64) * 100.0, k, ones, mx.zeros((2, 20)), 4)
+    kv = mx.concatenate([normal(2, 20, 64, seed=1) * 100.0, mx.ones((2, 20, 64))], axis=-1)
+    mixed = fused.attend(normal(2, 20, 64) * 100.0, kv, mx.zeros((2, 20)), 4)
 
     assert np.allclose(mixed, 1.0, atol=1e-5)
+
+
+@needs_kernels
+def test_a_branch_adds_both_gradients() -> None:
+    agree(
+        lambda x, w, s: mx.concatenate(fused.branch(x, w, s), axis=-1), normal(50, 64), normal(64, seed=1), normal(64)
+    )
 
 
 @needs_kernels
