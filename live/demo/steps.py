@@ -24,6 +24,7 @@ UNSEEN_SEED, UNSEEN_WINDOWS = 1_000, 24
 # Two real windows to learn from, one embargoed, three to judge on: all there is.
 REAL_FOLDS = ("--valid-frac", "0", "--test-frac", "0.5")
 SPIKE_FOLDS = ("--valid-frac", "0.04", "--test-frac", "0.45")
+BATCH_SIZE = "64"
 EPOCHS = {"spike_base": 4, "spike_transformer": 4, "real_base": 20, "real_transformer": 10}
 
 
@@ -88,7 +89,7 @@ def learn(demo: Demo) -> None:
             name = f"{data}_{kind}"
             demo.run(
                 f"train_{name}", "train", "--data-dir", demo.path("data", data), "--method", "wbc", "--model", kind,
-                "--epochs", str(EPOCHS[name]), "--output", demo.path("models", name),
+                "--epochs", str(EPOCHS[name]), "--batch-size", BATCH_SIZE, "--output", demo.path("models", name),
                 "--runs-dir", demo.path("runs"), *folds,
             )  # fmt: skip
         demo.run(
