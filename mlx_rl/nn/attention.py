@@ -8,7 +8,7 @@ Letters: B batch, Q queries (all tokens, or the last alone), L tokens, D width, 
 """
 
 from mlx_rl.nn.backend import mx, nn
-from mlx_rl.nn.fused import NORM_EPS, attend, attend_and_weigh, branch, linear
+from mlx_rl.nn.fused import NORM_EPS, attend, attend_and_weigh, branch, feed_forward, linear
 from mlx_rl.nn.layers import ACTIVATIONS, drop, split_key
 
 HIDDEN = -1e9
@@ -54,10 +54,10 @@ class EncoderLayer(nn.Module):
         """Everything after the attention, token by token."""
         after_attention, inside, after_ff = split_key(key, 3)
         h, x = branch(self._add(tokens, self.out, mixed, after_attention), self.ln2.weight, self.ln2.bias)
-        is_relu = self._activation == "relu"
-        h = linear(h, self.ff1.weight, self.ff1.bias, relu=is_relu)
-        h = drop(h if is_relu else ACTIVATIONS[self._activation](h), self._dropout, inside)
-        return self._add(x, self.ff2, h, after_ff)
+        if self._activation == "relu" and (key is None or self._dropout == 0.0):
+            return feed_forward(h, self.ff1.weight, self.ff1.bias, self.ff2.weight, self.ff2.bias, x)
+        h = ACTIVATIONS[self._activation](linear(h, self.ff1.weight, self.ff1.bias))
+        return self._add(x, self.ff2, drop(h, self._dropout, inside), after_ff)
 
     def _add(self, x: mx.array, fc: nn.Linear, h: mx.array, key: mx.array | None) -> mx.array:
         """x + drop(fc(h))."""

@@ -67,6 +67,17 @@ def linear(
     return _LINEAR[how](flat, weight, nothing if bias is None else bias, more).reshape(*x.shape[:-1], n)
 
 
+def feed_forward(
+    x: mx.array, up: mx.array, up_bias: mx.array, down: mx.array, down_bias: mx.array, add: mx.array
+) -> mx.array:
+    """relu(x upᵀ + up_bias) downᵀ + down_bias + add, (…, D) -> (…, D); up is (H, D), down (D, H)."""
+    d = x.shape[-1]
+    if not is_native(x) or d % 16 or up.shape[0] % 16:
+        return linear(linear(x, up, up_bias, relu=True), down, down_bias, add=add)
+    flat = _feed_forward(x.reshape(-1, d), up, up_bias, down, down_bias, add.reshape(-1, d))
+    return flat.reshape(x.shape)
+
+
 def attend(q: mx.array, kv: mx.array, bias: mx.array, n_heads: int) -> mx.array:
     """Scaled dot-product attention of all heads: (B, Q, D), (B, L, 2D), (B, L) added to scores -> (B, Q, D).
 
@@ -134,6 +145,20 @@ def _make_linear(how: tuple[bool, bool, bool, bool]) -> Any:
         return dx, dw, db if with_bias else mx.zeros_like(bias), cotangent if with_add else mx.zeros_like(add)
 
     return forward
+
+
+@mx.custom_function
+def _feed_forward(x, up, up_bias, down, down_bias, add):
+    size = [*x.shape, up.shape[0]]
+    return NATIVE.run("feed_forward", [x, up, up_bias, down, down_bias, add], [list(x.shape)], size)[0]
+
+
+@_feed_forward.vjp
+def _feed_backward(primals, cotangent, output):
+    x, up, up_bias, down, down_bias, _ = primals
+    shapes = [list(a.shape) for a in (x, up, up_bias, down, down_bias)]
+    made = NATIVE.run("feed_backward", [x, up, up_bias, down, cotangent], shapes, [*x.shape, up.shape[0]])
+    return (*made, cotangent)
 
 
 def _make_attend(n_heads: int) -> Any:

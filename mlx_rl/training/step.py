@@ -48,13 +48,13 @@ class Stepper:
     def gradient(self, weights: mx.array, x: Mapping[str, mx.array], key: mx.array | None) -> tuple[mx.array, mx.array]:
         """(W,) weights, one batch -> the parts of the loss and the (W,) gradient."""
 
-        def loss(vector: mx.array) -> tuple[mx.array, mx.array]:
-            self.network.set_flat(self.layout.split(vector))
+        def loss(named: dict[str, mx.array]) -> tuple[mx.array, mx.array]:
+            self.network.set_flat(named)
             s = self.settings
             return cloning_loss(self.network, x, s.value_weight, s.forecast_weight, key)
 
-        (_, parts), gradient = mx.value_and_grad(loss)(weights)
-        return parts, gradient
+        (_, parts), gradient = mx.value_and_grad(loss)(self.layout.split(weights))
+        return parts, self.layout.join(gradient)
 
     def __call__(self, state: State, x: Arrays, rate: float, step: int) -> tuple[State, Outcome]:
         """Step number `step` (from 1) with step size `rate`; evaluated once, at its end."""

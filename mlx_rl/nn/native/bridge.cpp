@@ -37,6 +37,8 @@ struct Entry {
 static const std::map<std::string, Entry> KERNELS = {
     {"linear_forward", {linear_forward}},
     {"linear_backward", {linear_backward}},
+    {"feed_forward", {feed_forward}},
+    {"feed_backward", {feed_backward}},
     {"norm_forward", {norm_forward}},
     {"norm_backward", {norm_backward, 4}},
     ATTEND(8, 1),

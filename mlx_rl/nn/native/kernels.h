@@ -39,9 +39,10 @@ static inline float total(f16 x) {
   return x[0] + x[1];
 }
 
-// exp(x) for x <= 0, error below 2 units in the last place; the bits of n build 2^n.
+// exp(x) for x <= 0, error below 2 units in the last place; the bits of n build 2^n. Below −80 it is exactly zero:
+// a weight of 1e-35 changes nothing, and products of such numbers (denormals) would cost a hundred times more.
 static inline f16 exp_negative(f16 x) {
-  const f16 lowest = f16{} - 87.0f;
+  const f16 lowest = f16{} - 80.0f, given = x;
   x = x < lowest ? lowest : x;
   const f16 shifted = x * 1.44269504f + 12582912.0f;  // rounds x·log2(e) to a whole number in the low bits
   const f16 n = shifted - 12582912.0f;
@@ -53,7 +54,7 @@ static inline f16 exp_negative(f16 x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.0f;
-  return p * (f16)(((i16)shifted - 0x4B400000 + 127) << 23);
+  return given < lowest ? f16{} : p * (f16)(((i16)shifted - 0x4B400000 + 127) << 23);
 }
 
 // y = bend(normalise(x) · w + b), row by row.
@@ -122,23 +123,29 @@ static void norm_backward(const float* const* in, float* const* out, const int64
   }
 }
 
-// Copy one head of (L, D) tokens as (W, 16·V), padded with zeros.
+// Queries that share one pass over keys and values; their sums fit the registers.
+#ifdef __AVX512F__
+constexpr int TOGETHER = 5;
+#else
+constexpr int TOGETHER = 2;
+#endif
+
+// Copy one head of (L, D) tokens, times `scale`, as (W, 16·V), padded with zeros.
 template <int W, int V>
-static inline void turn(const float* tokens, int64_t length, int64_t d, f16 (*turned)[V]) {
+static inline void turn(const float* tokens, int64_t length, int64_t d, float scale, f16 (*turned)[V]) {
   std::memset(turned, 0, sizeof(f16) * W * V);
   for (int64_t j = 0; j < length; j++)
-    for (int e = 0; e < W; e++) ((float*)turned[e])[j] = tokens[j * d + e];
+    for (int e = 0; e < W; e++) ((float*)turned[e])[j] = tokens[j * d + e] * scale;
 }
 
 // Scores of M queries against all keys, (M, V) vectors, with the bias; past the last token a score is −1e30.
 template <int W, int V, int M>
 static inline void scores(const f16 (*keys)[V], const float* q, const f16* bias, int64_t d, f16 (*score)[V]) {
-  const float scale = 1.0f / std::sqrt((float)W);
   for (int m = 0; m < M; m++)
     for (int v = 0; v < V; v++) score[m][v] = bias[v];
   for (int e = 0; e < W; e++)
     for (int m = 0; m < M; m++)
-      for (int v = 0; v < V; v++) score[m][v] += (q[m * d + e] * scale) * keys[e][v];
+      for (int v = 0; v < V; v++) score[m][v] += q[m * d + e] * keys[e][v];
 }
 
 // Attention of Q queries over L <= 16·V tokens, heads of width W, M queries at a time. The weights are not kept:
@@ -175,18 +182,19 @@ static inline void attend_some(const f16 (*keys)[V], const float* values, int64_
 template <int W, int V>
 static void attend_forward(const float* const* in, float* const* out, const int64_t* size) {
   const int64_t n = size[0], queries = size[1], length = size[2], d = size[3], heads = size[4];
+  const float scale = 1.0f / std::sqrt((float)W);
   f16 keys[W][V], bias[V];
   for (int64_t i = 0; i < n; i++) {
     for (int v = 0; v < V; v++) bias[v] = f16{} - 1e30f;
     std::memcpy(bias, in[2] + i * length, length * sizeof(float));
     for (int64_t h = 0; h < heads; h++) {
       const float *from = in[1] + i * length * 2 * d + h * W, *values = from + d;
-      turn<W, V>(from, length, 2 * d, keys);
+      turn<W, V>(from, length, 2 * d, scale, keys);
       int64_t a = 0;
       const auto at = [&](int64_t query) { return (i * queries + query) * d + h * W; };
       const auto norms = [&](int64_t query) { return out[1] + 2 * ((i * heads + h) * queries + query); };
-      for (; a + 4 <= queries; a += 4)
-        attend_some<W, V, 4>(keys, values, 2 * d, in[0] + at(a), bias, out[0] + at(a), norms(a), length, d);
+      for (; a + TOGETHER <= queries; a += TOGETHER)
+        attend_some<W, V, TOGETHER>(keys, values, 2 * d, in[0] + at(a), bias, out[0] + at(a), norms(a), length, d);
       for (; a < queries; a++)
         attend_some<W, V, 1>(keys, values, 2 * d, in[0] + at(a), bias, out[0] + at(a), norms(a), length, d);
     }
@@ -214,15 +222,19 @@ static inline void attend_back_some(const f16 (*turned_keys)[V], const f16 (*tur
     const float along = total(products);
     for (int v = 0; v < V; v++) ds[m][v] = p[m][v] * (ds[m][v] - along) * scale;
   }
-  row_t sum[M] = {};
+  row_t sum[M] = {}, q_row[M], g_row[M];
+  for (int m = 0; m < M; m++) {
+    q_row[m] = *(const row_t*)(q + m * d);
+    g_row[m] = *(const row_t*)(g + m * d);
+  }
   for (int64_t j = 0; j < length; j++) {
     const row_t key = *(const row_t*)(keys + j * kv_step);
     row_t to_key = *(row_t*)dk[j], to_value = *(row_t*)dv[j];
     for (int m = 0; m < M; m++) {
       const float s = ((const float*)ds[m])[j];
       sum[m] += s * key;
-      to_key += s * *(const row_t*)(q + m * d);
-      to_value += ((const float*)p[m])[j] * *(const row_t*)(g + m * d);
+      to_key += s * q_row[m];
+      to_value += ((const float*)p[m])[j] * g_row[m];
     }
     *(row_t*)dk[j] = to_key;
     *(row_t*)dv[j] = to_value;
@@ -234,6 +246,7 @@ static inline void attend_back_some(const f16 (*turned_keys)[V], const f16 (*tur
 template <int W, int V>
 static void attend_backward(const float* const* in, float* const* out, const int64_t* size) {
   const int64_t n = size[0], queries = size[1], length = size[2], d = size[3], heads = size[4];
+  const float scale = 1.0f / std::sqrt((float)W);
   f16 keys[W][V], values[W][V], bias[V];
   alignas(64) float dk[16 * V][W], dv[16 * V][W];
   for (int64_t i = 0; i < n; i++) {
@@ -241,15 +254,15 @@ static void attend_backward(const float* const* in, float* const* out, const int
     std::memcpy(bias, in[2] + i * length, length * sizeof(float));
     for (int64_t h = 0; h < heads; h++) {
       const float* from = in[1] + i * length * 2 * d + h * W;
-      turn<W, V>(from, length, 2 * d, keys);
-      turn<W, V>(from + d, length, 2 * d, values);
+      turn<W, V>(from, length, 2 * d, scale, keys);
+      turn<W, V>(from + d, length, 2 * d, 1.0f, values);
       std::memset(dk, 0, sizeof(dk));
       std::memset(dv, 0, sizeof(dv));
       int64_t a = 0;
       const auto at = [&](int64_t query) { return (i * queries + query) * d + h * W; };
       const auto norms = [&](int64_t query) { return in[3] + 2 * ((i * heads + h) * queries + query); };
-      for (; a + 4 <= queries; a += 4)
-        attend_back_some<W, V, 4>(keys, values, from, 2 * d, in[0] + at(a), bias, norms(a), in[4] + at(a),
+      for (; a + TOGETHER <= queries; a += TOGETHER)
+        attend_back_some<W, V, TOGETHER>(keys, values, from, 2 * d, in[0] + at(a), bias, norms(a), in[4] + at(a),
                                   out[0] + at(a), dk, dv, length, d);
       for (; a < queries; a++)
         attend_back_some<W, V, 1>(keys, values, from, 2 * d, in[0] + at(a), bias, norms(a), in[4] + at(a),

@@ -162,6 +162,21 @@ static void outer_panel(const float* g, int64_t n, const float* x, int64_t x_ste
   for (; j < n; j++) outer<1, V>(g + j, n, x, x_step, rows, to + j * to_step, to_step);
 }
 
+// to (N, P) += gᵀ x for g (R, N) and x (R, P), P a multiple of 16.
+static void outer_all(const float* g, int64_t n, const float* x, int64_t p, int64_t rows, float* to) {
+  for (int64_t v = 0; v < p / 16; v += BROAD) {
+    const int64_t at = 16 * v;
+    switch (std::min<int64_t>(BROAD, p / 16 - v)) {
+      case 1: outer_panel<1>(g, n, x + at, p, rows, to + at, p); break;
+#ifdef __AVX512F__
+      case 2: outer_panel<2>(g, n, x + at, p, rows, to + at, p); break;
+      case 3: outer_panel<3>(g, n, x + at, p, rows, to + at, p); break;
+      case 4: outer_panel<4>(g, n, x + at, p, rows, to + at, p); break;
+#endif
+    }
+  }
+}
+
 // in x (R, K), w (N, K), y (R, N), dy (R, N); out dx (R, K), dw (N, K), db (N); size R, K, N, relu, 1 with dx.
 static void linear_backward(const float* const* in, float* const* out, const int64_t* size) {
   const int64_t rows = size[0], k = size[1], n = size[2], padded = 16 * vectors(k);
@@ -192,18 +207,55 @@ static void linear_backward(const float* const* in, float* const* out, const int
       for (int64_t i = 0; i < some; i++) std::memcpy(wide.data() + i * padded, x + i * k, k * sizeof(float));
       x = wide.data();
     }
-    for (int64_t v = 0; v < padded / 16; v += BROAD) {
-      const int64_t at = 16 * v;
-      switch (std::min<int64_t>(BROAD, padded / 16 - v)) {
-        case 1: outer_panel<1>(g, n, x + at, padded, some, dw.data() + at, padded); break;
-#ifdef __AVX512F__
-        case 2: outer_panel<2>(g, n, x + at, padded, some, dw.data() + at, padded); break;
-        case 3: outer_panel<3>(g, n, x + at, padded, some, dw.data() + at, padded); break;
-        case 4: outer_panel<4>(g, n, x + at, padded, some, dw.data() + at, padded); break;
-#endif
-      }
-    }
+    outer_all(g, n, x, padded, some, dw.data());
     if (with_dx) product(g, n, b, some, n, out[0] + start * k, k, {nullptr, nullptr, false});
   }
   for (int64_t j = 0; j < n; j++) std::memcpy(out[1] + j * k, dw.data() + j * padded, k * sizeof(float));
+}
+
+// y = relu(x w1ᵀ + b1) w2ᵀ + b2 + add, chunk by chunk, so that the wide middle never leaves the cache.
+// in x (R, D), w1 (H, D), b1 (H), w2 (D, H), b2 (D), add (R, D); out y (R, D); size R, D, H.
+static void feed_forward(const float* const* in, float* const* out, const int64_t* size) {
+  const int64_t rows = size[0], d = size[1], hidden = size[2];
+  const std::vector<f16> up = pack(in[1], d, hidden, 1, d), down = pack(in[3], hidden, d, 1, hidden);
+  std::vector<float> middle(ROWS_AT_ONCE * hidden);
+  for (int64_t start = 0; start < rows; start += ROWS_AT_ONCE) {
+    const int64_t some = std::min(ROWS_AT_ONCE, rows - start), at = start * d;
+    product(in[0] + at, d, up, some, d, middle.data(), hidden, {in[2], nullptr, true});
+    product(middle.data(), hidden, down, some, hidden, out[0] + at, d, {in[4], in[5] + at, false});
+  }
+}
+
+// The middle is computed again: one more product, in cache, against a wide array written and read twice.
+// in x w1 b1 w2 dy; out dx (R, D), dw1 (H, D), db1 (H), dw2 (D, H), db2 (D); size as above; D a multiple of 16.
+static void feed_backward(const float* const* in, float* const* out, const int64_t* size) {
+  const int64_t rows = size[0], d = size[1], hidden = size[2];
+  const std::vector<f16> up = pack(in[1], d, hidden, 1, d), back_down = pack(in[3], d, hidden, hidden, 1),
+                         back_up = pack(in[1], hidden, d, d, 1);
+  std::vector<float> middle(ROWS_AT_ONCE * hidden), g(ROWS_AT_ONCE * hidden);
+  float *db1 = out[2], *db2 = out[4];
+  std::memset(out[1], 0, hidden * d * sizeof(float));
+  std::memset(out[3], 0, d * hidden * sizeof(float));
+  std::memset(db1, 0, hidden * sizeof(float));
+  std::memset(db2, 0, d * sizeof(float));
+  for (int64_t start = 0; start < rows; start += ROWS_AT_ONCE) {
+    const int64_t some = std::min(ROWS_AT_ONCE, rows - start);
+    const float *x = in[0] + start * d, *dy = in[4] + start * d;
+    product(x, d, up, some, d, middle.data(), hidden, {in[2], nullptr, true});
+    outer_all(dy, d, middle.data(), hidden, some, out[3]);
+    product(dy, d, back_down, some, d, g.data(), hidden, {nullptr, nullptr, false});
+    for (int64_t i = 0; i < some; i++) {
+      const float* open = middle.data() + i * hidden;
+      float* through = g.data() + i * hidden;
+#pragma omp simd
+      for (int64_t j = 0; j < hidden; j++) {
+        through[j] = open[j] > 0.0f ? through[j] : 0.0f;
+        db1[j] += through[j];
+      }
+#pragma omp simd
+      for (int64_t j = 0; j < d; j++) db2[j] += dy[i * d + j];
+    }
+    outer_all(g.data(), hidden, x, d, some, out[1]);
+    product(g.data(), hidden, back_up, some, hidden, out[0] + start * d, d, {nullptr, nullptr, false});
+  }
 }

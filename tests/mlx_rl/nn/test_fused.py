@@ -112,6 +112,17 @@ def test_scores_of_any_size_give_weights_that_sum_to_one() -> None:
 
 
 @needs_kernels
+@pytest.mark.parametrize(
+    ("rows", "d", "hidden"), [(1, 16, 16), (97, 32, 128), (200, 64, 256), (300, 48, 80), (9, 10, 40)]
+)
+def test_feed_forward(rows: int, d: int, hidden: int) -> None:
+    agree(
+        fused.feed_forward, normal(rows, d), normal(hidden, d, seed=1), normal(hidden, seed=2),
+        normal(d, hidden, seed=3), normal(d, seed=4), normal(rows, d, seed=5),
+    )  # fmt: skip
+
+
+@needs_kernels
 def test_a_branch_adds_both_gradients() -> None:
     agree(
         lambda x, w, s: mx.concatenate(fused.branch(x, w, s), axis=-1), normal(50, 64), normal(64, seed=1), normal(64)
