@@ -115,7 +115,7 @@ def mid_up(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return (rows[:, UP_BID] + rows[:, UP_ASK]) / 2
 
 
-# Positions and actions (DESIGN §5), shared by every package that decides.
+# Positions and actions (docs/concepts/money-law.md), shared by every package that decides.
 FLAT, UP, DOWN = 0, 1, 2
 POSITIONS: tuple[str, ...] = ("flat", "up", "down")
 HOLD, BUY, SELL = 0, 1, 2

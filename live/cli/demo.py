@@ -45,7 +45,7 @@ def demo(settings: DemoSettings) -> dict[str, Any]:
     steps.carry(run)
     steps.trade(run)
     shares = steps.shares(run)
-    summary = finite(summarise(run, shares, time.monotonic() - started))
+    summary = finite(summarise(run, shares, time.monotonic() - started) | {"report": str(root / "report.html")})
     (root / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     pages = {"spike: there is something to find": root / "spike.html", "Six real windows": root / "real.html"}
     write_report(root / "report.html", summary, pages)

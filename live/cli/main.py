@@ -49,19 +49,6 @@ ABOUT: dict[str, str] = {
     "prove": "run the proofs behind the README's claims",
 }
 
-# A library that an installed part may lack -> the extra that brings it.
-EXTRA_OF: dict[str, str] = {
-    "numba": "live",
-    "safetensors": "live",
-    "mlx": "train",
-    "pandas": "report",
-    "plotly": "report",
-    "matplotlib": "report",
-    "torch": "export",
-    "onnx": "onnx",
-    "onnxruntime": "onnx",
-}
-
 HELP = """usage: mlx-rl COMMAND [FLAGS]
 
 Record markets, learn from the recordings, judge, export and trade on paper. No command here sends a real order.
@@ -85,12 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"error: {error}")
         return 2
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in EXTRA_OF:
-            raise
-        install = f"pip install 'mlx-rl[{EXTRA_OF[missing]}]'"
-        say(f"error: `mlx-rl {args[0]}` needs {missing}, which is not installed. {install}")
-        return 1
+        from observer.kit.cli import report_missing
+
+        return report_missing(error)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,6 @@ def ten_lines(s: dict[str, Any]) -> str:
             f"{parity['flips']} flips in {parity['decisions']:,} decisions.",
             " 9. Traded all six on paper through the A/B router (two were trained on): "
             f"{paper['decisions']:,} decisions, net {paper['net_usd']:+.2f} USD; replayed, {same}.",
-            f"10. Took {s['wall_s']:.0f} s. No order was sent. Pictures: demo/report.html",
+            f"10. Took {s['wall_s']:.0f} s. No order was sent. Pictures: {s['report']}",
         ]
     )

@@ -13,6 +13,7 @@ from mlx_rl.market.law import COST_LAW, FillAssumption, LawSettings
 from mlx_rl.training.settings import TrainSettings
 from observer.kit.cli import run_command
 from observer.kit.console import table
+from observer.kit.errors import UsageError
 
 if TYPE_CHECKING:
     from mlx_rl.datasets.dataset import Dataset
@@ -66,7 +67,8 @@ def train_model(command: TrainCommand) -> dict[str, Any]:
     """Build the dataset, train, save the model folder.
 
     Raises:
-        UsageError: data that cannot be learnt from, or a run folder that belongs to another run.
+        UsageError: data that cannot be learnt from, a run folder that belongs to another run, or a flag of the
+            method that was not chosen.
         NotFinite: a number stopped being finite.
     """
     import time
@@ -83,6 +85,7 @@ def train_model(command: TrainCommand) -> dict[str, Any]:
     from observer.kit.code_version import code_version
     from observer.store.reader import Recording
 
+    _refuse_flags_of(WBCSettings if command.method == "bc" else BCSettings, command)
     output = command.output or Path("models") / f"{command.model}_{command.method}"
     seq_len = preset(command.model, command.preset).seq_len
     dataset = build(
@@ -138,6 +141,7 @@ def train_model(command: TrainCommand) -> dict[str, Any]:
     )
     return {
         "output": str(output),
+        "data_dir": str(command.data_dir),
         "model": command.model,
         "preset": command.preset,
         "method": command.method,
@@ -146,35 +150,46 @@ def train_model(command: TrainCommand) -> dict[str, Any]:
         "windows": {"train": len(dataset.markets_train), "valid": len(dataset.markets_valid)},
         "samples": {"train": len(dataset.train), "valid": len(dataset.valid)},
         "left_out": dataset.left_out,
-        "labels_when_flat": label_shares(dataset),
+        "labels": label_shares(dataset),
         "metrics": metrics,
         "train_s": time.monotonic() - started,
     }
 
 
-def label_shares(dataset: "Dataset") -> dict[str, float]:
-    """How often each action is the oracle's best when flat, over the training samples."""
+def _refuse_flags_of(other: type[BaseModel], command: TrainCommand) -> None:
+    for name, field in other.model_fields.items():
+        if getattr(command, name) != field.default:
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(f"{flag} does nothing with --method {command.method}. Leave it out, or change the method.")
+
+
+def label_shares(dataset: "Dataset") -> dict[str, dict[str, float]]:
+    """How often each action is the oracle's best, by position, over the training samples; HOLD included."""
     import numpy as np
 
     from mlx_rl.algos.targets import best_action
-    from observer.records import ACTIONS, FLAT
+    from observer.records import ACTIONS, POSITIONS
 
-    counts = np.zeros(len(ACTIONS))
+    counts = np.zeros((len(POSITIONS), len(ACTIONS)))
     for start in range(0, len(dataset.train), CHUNK):
-        best = best_action(dataset.q[dataset.train[start : start + CHUNK], FLAT])
-        counts += np.bincount(best, minlength=len(ACTIONS))
-    return dict(zip(ACTIONS, (counts / counts.sum()).tolist(), strict=True))
+        best = best_action(dataset.q[dataset.train[start : start + CHUNK]])
+        counts += np.stack([np.bincount(column, minlength=len(ACTIONS)) for column in best.T])
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    return {name: dict(zip(ACTIONS, row.tolist(), strict=True)) for name, row in zip(POSITIONS, shares, strict=True)}
 
 
 def show(result: dict[str, Any]) -> str:
     """The result in a short table, and what to do next."""
     metrics, last = result["metrics"], result["metrics"]["last"]
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in result["labels_when_flat"].items())
+    labels = {
+        position: ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share)
+        for position, shares in result["labels"].items()
+    }
     rows = [
         ["windows", f"{result['windows']['train']} to train, {result['windows']['valid']} to validate"],
         ["samples", f"{result['samples']['train']:,} and {result['samples']['valid']:,}"],
         ["left out", f"{len(result['left_out'])} windows"],
-        ["oracle's labels when flat", shares],
+        *([f"oracle's best when {position}", shares] for position, shares in labels.items()),
         ["best epoch", f"{metrics['best_epoch']} of {metrics['epochs']}, loss {metrics['best_loss']:.4f}"],
         ["took", f"{result['train_s']:.0f} s"],
     ]
@@ -185,5 +200,5 @@ def show(result: dict[str, Any]) -> str:
     return (
         f"{table(rows, header)}\n\n"
         f"Saved {result['output']}. A validation result is no verdict; next: "
-        f"python evaluate_model.py --model {result['output']}"
+        f"python evaluate_model.py --model {result['output']} --test-data {result['data_dir']}"
     )

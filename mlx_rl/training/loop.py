@@ -134,7 +134,7 @@ class _Run:
             last = self._end_epoch(state, at, folder)
             folder.save(_tensors(state), at)
             saved = time.monotonic()
-        return self._finish(state, at, folder, last)
+        return self._finish(state, at, folder, last or folder.last_line())
 
     def _step(self, state: State, at: Position, ids: I64) -> State:
         """One step; `at` moves on with it."""

@@ -113,6 +113,11 @@ class RunFolder:
         with self.metrics.open("a") as file:
             file.write(json.dumps(finite(line)) + "\n")
 
+    def last_line(self) -> dict[str, Any]:
+        """What the last finished epoch logged; empty before the first."""
+        lines = self.metrics.read_text().splitlines() if self.metrics.exists() else []
+        return json.loads(lines[-1]) if lines else {}
+
     def _cut_metrics(self, n_lines: int) -> None:
         if self.metrics.exists():
             kept = self.metrics.read_text().splitlines(keepends=True)[:n_lines]

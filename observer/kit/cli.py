@@ -17,6 +17,19 @@ from observer.kit.errors import ToolkitError, UsageError
 
 S = TypeVar("S", bound=BaseModel)
 
+# A library that an installed part may lack -> the extra that brings it.
+EXTRA_OF: dict[str, str] = {
+    "numba": "live",
+    "safetensors": "live",
+    "mlx": "train",
+    "pandas": "report",
+    "plotly": "report",
+    "matplotlib": "report",
+    "torch": "export",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+}
+
 
 def run_command(
     settings: type[S],
@@ -60,6 +73,23 @@ def run_command(
         return 1
     except BrokenPipeError:
         return 1
+    except ModuleNotFoundError as error:
+        return report_missing(error)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        say(f"error: {error.filename}: {error.strerror}. Give another path, or change that one.")
+        return 1
+
+
+def report_missing(error: ModuleNotFoundError) -> int:
+    """Say which library is missing and which extra brings it; a missing module of no extra is raised again."""
+    missing = (error.name or "").partition(".")[0]
+    if missing not in EXTRA_OF:
+        raise error
+    install = f"pip install -e '.[{EXTRA_OF[missing]}]'"
+    say(f"error: this needs {missing}, which is not installed. From the checkout: {install}")
+    return 1
 
 
 def parse(settings: type[S], args: list[str], *, prog: str, about: str) -> S:

@@ -1,8 +1,8 @@
 """The state a model trains on is, bit for bit, the state it sees live, on every recorded quarter-hour.
 
 Every quarter-hour window found is played twice for each schema and each kind of reference: whole, and tick after
-tick as live does. Recordings are looked for in `MLX_RL_SHARED_DATA`, else in `../shared/data`; made-up windows
-with an underlying are always there, since the recorded ones have none.
+tick as live does. The bundled windows and made-up ones with an underlying are always there; further recordings are
+looked for in the folder that `MLX_RL_RECORDINGS` names.
 
 The control restarts the live side in the middle of each window without replaying what it missed.
 """
@@ -17,18 +17,17 @@ import numpy as np
 from mlx_rl.features.kernel import FeatureKernel, batch_features
 from mlx_rl.features.schema import SCHEMAS, FeatureSchema, schema_for
 from observer.importers.job import bring_in
+from observer.kit.console import say
 from observer.records import REFERENCE, Tape
+from observer.samples import sample
 from observer.store.reader import Recording
 from scripts.bench_features import made_up_tape
 from scripts.proofs import Measurement
 
-ROOT = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("MLX_RL_SHARED_DATA", ROOT.parent / "shared" / "data"))
-# folder under DATA -> its importer
+# folder under MLX_RL_RECORDINGS -> its importer
 RECORDED = {
     "polymarket_btc15m_1s": "polymarket_btc15m_1s",
     "polymarket_btc15m_top_1s": "polymarket_btc15m_top_1s",
-    "small/polymarket_btc15m_6_windows": "polymarket_btc15m_1s",
     "kalshi_crypto15m": "kalshi_crypto15m",
 }
 VARIANTS = [(name, reference) for name in SCHEMAS for reference in ("underlying", "own_mid")]
@@ -70,12 +69,17 @@ def _differing(schema: FeatureSchema, tapes: list[Tape], *, restart: bool) -> in
 
 def _sources() -> Iterator[tuple[str, list[Tape]]]:
     yield "made up, with an underlying", _made_up()
-    for folder, importer in RECORDED.items():
-        if not (DATA / folder).is_dir():
-            continue
+    bundled = sample("polymarket_btc15m_6_windows")
+    wanted = {bundled.name: (bundled, "polymarket_btc15m_1s")}
+    if "MLX_RL_RECORDINGS" in os.environ:
+        folder = Path(os.environ["MLX_RL_RECORDINGS"])
+        wanted |= {name: (folder / name, importer) for name, importer in RECORDED.items()}
+    else:
+        say(f"MLX_RL_RECORDINGS is not set: without {', '.join(RECORDED)}")
+    for name, (folder, importer) in wanted.items():
         with TemporaryDirectory() as data_dir:
-            bring_in(importer, DATA / folder, data_dir)
-            yield folder, list(Recording(data_dir).tapes())
+            bring_in(importer, folder, data_dir)
+            yield name, list(Recording(data_dir).tapes())
 
 
 def _made_up() -> list[Tape]:

@@ -62,7 +62,7 @@ def _is_whole(s: dict[str, Any]) -> bool:
         and s["spike"]["share"]["base"] <= 0.2
         and s["spike"]["verdict"] == "BETTER"
         and s["real"]["verdict"] == "INCONCLUSIVE"
-        and s["real"]["windows_needed"] > s["real"]["windows"]
+        and (s["real"]["windows_needed"] or 0) > s["real"]["windows"]
         and s["parity"]["max_abs"] <= 1e-5
         and s["parity"]["flips"] == 0
         and s["paper"]["replay_equal"]

@@ -14,7 +14,6 @@ from scripts.proofs import Measurement
 
 ROOT = Path(__file__).resolve().parents[2]
 BAR_S = 720.0
-DATA = Path(os.environ.get("MLX_RL_SHARED_DATA", ROOT.parent / "shared" / "data"))
 
 BROKEN = '''"""A law that does not hold."""
 
@@ -40,7 +39,7 @@ def _run(command: list[str], *, planted: bool) -> Measurement:
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
         if planted:
             (clone / "tests/laws/test_planted.py").write_text(BROKEN)
-        environment = {**os.environ, "MLX_RL_SHARED_DATA": str(DATA), "PYTEST_ADDOPTS": "-rs"}
+        environment = {**os.environ, "PYTEST_ADDOPTS": "-rs"}
         started = time.monotonic()
         done = subprocess.run(
             command,

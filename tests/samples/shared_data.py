@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(os.environ.get("MLX_RL_SHARED_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
+ROOT = Path(os.environ.get("MLX_RL_RECORDINGS", "recordings-are-not-bundled"))
 
 
 def shared(relative: str) -> Path:
     """Return the path of a development recording, or skip the test, naming what is missing."""
     path = ROOT / relative
     if not path.exists():
-        pytest.skip(f"recorded data {relative} is absent; set MLX_RL_SHARED_DATA to its folder")
+        pytest.skip(f"recorded data {relative} is absent; set MLX_RL_RECORDINGS to its folder")
     return path

@@ -46,7 +46,7 @@ def _compiled() -> Path:
         raise OSError("no C++ compiler to build the kernels with (apt-get install g++)")
     nanobind = importlib.util.find_spec("nanobind")
     if nanobind is None or nanobind.origin is None:
-        raise OSError("nanobind is not installed (pip install 'mlx-rl[train]')")
+        raise OSError("nanobind is not installed (pip install -e '.[train]')")
     import mlx
 
     mlx_root, nano = Path(next(iter(mlx.__path__))), Path(nanobind.origin).parent

@@ -51,4 +51,4 @@ def test_a_missing_library_is_named_with_the_extra_that_brings_it(
     monkeypatch.setattr(command, "DOORS", {"train": door})
 
     assert main(["train"]) == 1
-    assert "needs mlx, which is not installed. pip install 'mlx-rl[train]'" in capsys.readouterr().err
+    assert "needs mlx, which is not installed. From the checkout: pip install -e '.[train]'" in capsys.readouterr().err

@@ -36,7 +36,8 @@ def test_a_recording_becomes_a_model_that_opens(
     assert manifest.law["size_shares"] == 50
     assert manifest.metrics["trained_until_ns"] > 0
     assert set(result["metrics"]["last"]["money"]) == {"net_usd", "oracle_share", "trades", "windows"}
-    assert sum(result["labels_when_flat"].values()) == pytest.approx(1)
+    assert [sum(shares.values()) for shares in result["labels"].values()] == pytest.approx([1, 1, 1])
+    assert result["labels"]["up"]["BUY"] == 0  # masked
 
 
 def test_a_second_run_of_the_same_name_asks_for_resume(

@@ -88,3 +88,21 @@ def test_an_unexpected_error_is_not_swallowed() -> None:
 
     with pytest.raises(ZeroDivisionError):
         run(["--name", "x"], work=fail)
+
+
+def test_a_missing_library_names_the_extra_that_brings_it(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(_: Settings) -> dict[str, object]:
+        raise ModuleNotFoundError("No module named 'numba.core'", name="numba.core")
+
+    assert run(["--name", "x"], work=fail) == 1
+
+    assert "needs numba, which is not installed. From the checkout: pip install -e '.[live]'" in capsys.readouterr().err
+
+
+def test_a_path_that_cannot_be_used_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(_: Settings) -> dict[str, object]:
+        return {"text": (tmp_path / "absent").read_text()}
+
+    assert run(["--name", "x"], work=fail) == 1
+
+    assert "absent: No such file or directory. Give another path" in capsys.readouterr().err
