@@ -68,7 +68,7 @@ def time_device(command: DoctorCommand) -> dict[str, float]:
     from mlx_rl.artifact.manifest import preset
     from mlx_rl.models.network import build
     from mlx_rl.nn.backend import as_mx, mx
-    from mlx_rl.nn.device import training_plan
+    from mlx_rl.nn.device import training_streams
     from mlx_rl.training.inputs import made_up_inputs
     from mlx_rl.training.settings import TrainSettings
     from mlx_rl.training.step import Stepper
@@ -78,7 +78,7 @@ def time_device(command: DoctorCommand) -> dict[str, float]:
     product_s = best_of(lambda: mx.eval(a @ a))
     architecture = preset(command.model, command.preset)
     network = build(architecture)
-    stepper = Stepper(network, TrainSettings(), training_plan(architecture.kind, command.batch_size))
+    stepper = Stepper(network, TrainSettings(), training_streams(architecture.kind, command.batch_size))
     x = made_up_inputs(command.batch_size, architecture.seq_len, architecture.n_features)
     state = stepper.layout.start(network.flat())
     step_s = best_of(lambda: stepper(state, x, 1e-3, 1))

@@ -3,12 +3,18 @@
 from mlx_rl.nn.backend import mx, nn
 """
 
+import os
+import sys
 from typing import Any
 
 from mlx_rl.nn.blas import SWITCH, Blas, install
 from observer.kit.console import say
 
 BLAS: Blas = install()
+if sys.platform == "linux":
+    # Two streams run side by side only where their operations are queued in turns: breadth first. MLX goes depth
+    # first beyond this width, and a gradient is wider than its default of 20.
+    os.environ.setdefault("MLX_BFS_MAX_WIDTH", "400")
 
 import mlx.core as mx  # noqa: E402
 import mlx.nn as nn  # noqa: E402

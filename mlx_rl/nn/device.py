@@ -7,7 +7,6 @@ halves on two streams. On a GPU one stream and a compiled step are the whole sto
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mlx_rl.nn.backend import mx
@@ -15,24 +14,9 @@ from mlx_rl.nn.backend import mx
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How a training step runs.
-
-    Attributes:
-        streams: 1, or 2 where two halves of a batch are computed side by side.
-        is_compiled: whether the graph of a gradient is traced once and reused.
-    """
-
-    streams: int
-    is_compiled: bool
-
-
-ONE_COMPILED = Plan(streams=1, is_compiled=True)
-TWO_STREAMS = Plan(streams=2, is_compiled=False)
-
-# Below this the cost of launching two graphs exceeds what the second core gives back.
-TWO_STREAM_BATCH = 256
+# The smallest batch at which half the arithmetic saves more than a second graph costs to launch (measured on two
+# cores: docs/benchmarks.md).
+TWO_STREAMS_FROM = {"transformer": 128, "base": 1024}
 
 
 def is_cpu() -> bool:
@@ -53,16 +37,13 @@ def compiled(function: F) -> F:
     return made
 
 
-def training_plan(kind: str, batch_size: int) -> Plan:
-    """Choose how a training step runs: the only place where this is decided.
+def training_streams(kind: str, batch_size: int) -> int:
+    """Choose how many streams share a training step, 1 or 2: the only place where this is decided.
 
-    A compiled step saves launches, which is most of a small step and all of a GPU's; two streams save time where
-    arithmetic is most of it. The choice depends on the settings and the kind of device, never on how many cores
-    are free, so a run repeats on another machine of the same kind.
+    On a GPU one stream and a compiled step are the whole story. The choice depends on the settings and the kind of
+    device, never on how many cores are free, so a run repeats on another machine of the same kind.
     """
-    if is_cpu() and kind == "transformer" and batch_size >= TWO_STREAM_BATCH:
-        return TWO_STREAMS
-    return ONE_COMPILED
+    return 2 if is_cpu() and batch_size >= TWO_STREAMS_FROM[kind] else 1
 
 
 def describe() -> str:

@@ -74,7 +74,7 @@ def feed_forward(
     d = x.shape[-1]
     if not is_native(x) or d % 16 or up.shape[0] % 16:
         return linear(linear(x, up, up_bias, relu=True), down, down_bias, add=add)
-    flat = _feed_forward(x.reshape(-1, d), up, up_bias, down, down_bias, add.reshape(-1, d))
+    flat: Any = _feed_whole(x.reshape(-1, d), up, up_bias, down, down_bias, add.reshape(-1, d))
     return flat.reshape(x.shape)
 
 
@@ -148,12 +148,12 @@ def _make_linear(how: tuple[bool, bool, bool, bool]) -> Any:
 
 
 @mx.custom_function
-def _feed_forward(x, up, up_bias, down, down_bias, add):
+def _feed_whole(x, up, up_bias, down, down_bias, add):
     size = [*x.shape, up.shape[0]]
     return NATIVE.run("feed_forward", [x, up, up_bias, down, down_bias, add], [list(x.shape)], size)[0]
 
 
-@_feed_forward.vjp
+@_feed_whole.vjp
 def _feed_backward(primals, cotangent, output):
     x, up, up_bias, down, down_bias, _ = primals
     shapes = [list(a.shape) for a in (x, up, up_bias, down, down_bias)]

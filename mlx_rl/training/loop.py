@@ -20,7 +20,7 @@ from mlx_rl.algos.targets import Method
 from mlx_rl.artifact.manifest import BaseArchitecture, TransformerArchitecture
 from mlx_rl.models.network import Network, build
 from mlx_rl.nn.backend import as_mx
-from mlx_rl.nn.device import describe, training_plan
+from mlx_rl.nn.device import describe, training_streams
 from mlx_rl.training.data import I64, Gather, TrainingData, check_data, epoch_order, step_ids
 from mlx_rl.training.guard import check_finite
 from mlx_rl.training.inputs import loss_inputs
@@ -107,9 +107,9 @@ class _Run:
         self.steps_per_epoch = len(train_ids) // self.batch_size
         self.total = settings.epochs * self.steps_per_epoch
         self.gather = Gather(data, architecture.seq_len, self.batch_size)
-        self.plan = training_plan(architecture.kind, self.batch_size)
+        self.streams = training_streams(architecture.kind, self.batch_size)
         self.network = build(architecture, settings.seed)
-        self.stepper = Stepper(self.network, settings, self.plan)
+        self.stepper = Stepper(self.network, settings, self.streams)
 
     def go(self, folder: RunFolder, resume: bool) -> Trained:
         state, at = self.stepper.layout.start(self.network.flat()), Position()
@@ -118,7 +118,9 @@ class _Run:
             tensors, at = found
             state = State(*(as_mx(tensors[name]) for name in STATE_NAMES))
             say(f"resumed at epoch {at.epoch + 1}, step {at.step} of {self.total}")
-        say(f"{describe()}; {self.plan}; {len(self.train_ids)} samples, {self.steps_per_epoch} steps per epoch")
+        say(
+            f"{describe()}, {self.streams} stream{'s'[: self.streams - 1]}; {len(self.train_ids)} samples, {self.steps_per_epoch} steps per epoch"
+        )
         progress = Progress("training", self.total)
         saved = time.monotonic()
         last: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""One training step, run as the plan says: compiled on one stream, or eager in halves on two.
+"""One training step: whole on one stream, or in halves on two, compiled either way.
 
 Both compute the same gradient (a test holds them to 1e-6). A step is a pure function of state, batch, step size,
 step number and dropout key, so a resumed run repeats it bit for bit.
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mlx_rl.algos.cloning import cloning_loss
 from mlx_rl.models.network import Network
 from mlx_rl.nn.backend import as_mx, mx
-from mlx_rl.nn.device import Plan, compiled
+from mlx_rl.nn.device import compiled
 from mlx_rl.nn.layers import split_key
 from mlx_rl.training.optimizer import Layout, State, adamw, step_scalars
 from mlx_rl.training.settings import TrainSettings
@@ -34,15 +34,15 @@ class Stepper:
     Args:
         network: its weights serve as scratch space; the truth is in the `State` that goes in and out.
         settings: loss weights, decay and clipping.
-        plan: how a step runs.
+        streams: 1, or 2 to compute two halves of each batch side by side.
     """
 
-    def __init__(self, network: Network, settings: TrainSettings, plan: Plan) -> None:
-        self.network, self.settings, self.plan = network, settings, plan
+    def __init__(self, network: Network, settings: TrainSettings, streams: int) -> None:
+        self.network, self.settings = network, settings
         self.layout = Layout(network.flat())
-        self._streams = [mx.new_stream(mx.default_device()) for _ in range(plan.streams)] if plan.streams > 1 else []
-        self._gradients = [compiled(self.gradient) if plan.is_compiled else self.gradient for _ in range(plan.streams)]
-        self._whole = compiled(self._whole_step) if plan.is_compiled else self._whole_step
+        self._streams = [mx.new_stream(mx.default_device()) for _ in range(streams)] if streams > 1 else []
+        self._gradients = [compiled(self.gradient) for _ in self._streams]  # one each: a trace belongs to its stream
+        self._whole = compiled(self._whole_step)
         self._update = compiled(self._adamw)
 
     def gradient(self, weights: mx.array, x: Mapping[str, mx.array], key: mx.array | None) -> tuple[mx.array, mx.array]:

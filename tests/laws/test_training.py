@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-N_STEPS = {"compiled": 27, "two-stream": 6}
+N_STEPS = {"one-stream": 27, "two-streams": 6}
 
 
 def run(folder: Path, plan: str, die_at: int = 0, *more: str) -> subprocess.CompletedProcess[str]:
@@ -17,7 +17,7 @@ def run(folder: Path, plan: str, die_at: int = 0, *more: str) -> subprocess.Comp
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("plan", ["compiled", "two-stream"])
+@pytest.mark.parametrize("plan", ["one-stream", "two-streams"])
 def test_a_run_killed_at_any_step_and_resumed_ends_with_the_same_bits(plan: str, tmp_path: Path) -> None:
     die_at = random.randint(1, N_STEPS[plan])
     unbroken = run(tmp_path / "unbroken", plan)

@@ -22,15 +22,15 @@ from tests.mlx_rl.training.toy import ToyData
 
 SIZES = {"head_dim": 8, "value_dim": 8, "temporal_dim": 8}
 ARCHITECTURES = {
-    "compiled": BaseArchitecture(hidden_dim=16, **SIZES),
-    "two-stream": TransformerArchitecture(seq_len=6, d_model=16, n_heads=2, n_layers=2, d_ff=16, **SIZES),
+    "one-stream": BaseArchitecture(hidden_dim=16, **SIZES),
+    "two-streams": TransformerArchitecture(seq_len=6, d_model=16, n_heads=2, n_layers=2, d_ff=16, **SIZES),
 }
 
 
 def main(folder: str, plan: str, die_at: int, resume: bool) -> str:
     a = ARCHITECTURES[plan]
     data = ToyData.random(20, 40, 18, a.seq_len, seed=0)
-    settings = TrainSettings(epochs=3, batch_size=256 if plan == "two-stream" else 64, dropout=0.1, checkpoint_s=1e-9)
+    settings = TrainSettings(epochs=3, batch_size=256 if plan == "two-streams" else 64, dropout=0.1, checkpoint_s=1e-9)
     step_once = Stepper.__call__
 
     def step(self: Stepper, state, x, rate, number):

@@ -11,7 +11,7 @@ from mlx_rl.algos.wbc import WBCSettings, WeightedCloning
 from mlx_rl.artifact.manifest import BaseArchitecture, TransformerArchitecture
 from mlx_rl.models.network import Network, build
 from mlx_rl.nn.backend import mx
-from mlx_rl.nn.device import ONE_COMPILED, TWO_STREAMS, training_plan
+from mlx_rl.nn.device import training_streams
 from mlx_rl.training.data import Gather
 from mlx_rl.training.guard import NotFinite
 from mlx_rl.training.inputs import imagine, loss_inputs
@@ -70,13 +70,13 @@ def test_a_rule_in_the_newest_state_is_learnt(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", [BASE, TRANSFORMER])
-def test_both_plans_compute_the_same_step(architecture: BaseArchitecture | TransformerArchitecture) -> None:
+def test_one_and_two_streams_compute_the_same_step(architecture: BaseArchitecture | TransformerArchitecture) -> None:
     data = ToyData.random(8, 40, 18, architecture.seq_len, seed=0)
     wbc = WeightedCloning(WBCSettings())
     wbc.fit(data, np.arange(320))
     weights = []
-    for plan in (ONE_COMPILED, TWO_STREAMS):
-        stepper = Stepper(build(architecture, 0), TrainSettings(), plan)
+    for streams in (1, 2):
+        stepper = Stepper(build(architecture, 0), TrainSettings(), streams)
         state = stepper.layout.start(build(architecture, 0).flat())
         for step in range(1, 4):
             batch = Gather(data, architecture.seq_len, 64)(np.arange(64) * step, step)
@@ -89,12 +89,12 @@ def test_both_plans_compute_the_same_step(architecture: BaseArchitecture | Trans
     assert np.quantile(np.abs(weights[0][0] - weights[1][0]), 0.99) <= 1e-6
 
 
-def test_both_plans_compute_the_same_gradient() -> None:
+def test_one_and_two_streams_compute_the_same_gradient() -> None:
     data = ToyData.random(8, 40, 18, 6, seed=0)
     wbc = WeightedCloning(WBCSettings())
     batch = Gather(data, 6, 101)(np.arange(101), 1)  # halves of 50 and 51
     x = loss_inputs(batch, wbc.targets(batch.q))
-    stepper = Stepper(build(TRANSFORMER, 0), TrainSettings(), TWO_STREAMS)
+    stepper = Stepper(build(TRANSFORMER, 0), TrainSettings(), 2)
     vector = stepper.layout.join(stepper.network.flat())
     parts, gradient = stepper.gradient(vector, {name: mx.array(a) for name, a in x.items()}, None)
     in_halves = stepper._in_halves(vector, x, None)
@@ -103,16 +103,17 @@ def test_both_plans_compute_the_same_gradient() -> None:
     assert np.allclose(gradient, in_halves[1], atol=1e-6)
 
 
-def test_the_plan_follows_the_size_of_the_step() -> None:
+def test_the_number_of_streams_follows_the_size_of_the_step() -> None:
     if mx.default_device() != mx.Device(mx.cpu):
-        pytest.skip("on a GPU every step is compiled")
-    assert training_plan("base", 4096) == ONE_COMPILED
-    assert training_plan("transformer", 64) == ONE_COMPILED
-    assert training_plan("transformer", 256) == TWO_STREAMS
+        pytest.skip("on a GPU there is one stream")
+    assert training_streams("base", 256) == 1
+    assert training_streams("base", 4096) == 2
+    assert training_streams("transformer", 64) == 1
+    assert training_streams("transformer", 256) == 2
 
 
 def test_dropout_draws_anew_at_every_step_and_repeats_with_the_step(tmp_path: Path) -> None:
-    stepper = Stepper(build(BASE.model_copy(update={"dropout": 0.5})), TrainSettings(dropout=0.5), ONE_COMPILED)
+    stepper = Stepper(build(BASE.model_copy(update={"dropout": 0.5})), TrainSettings(dropout=0.5), 1)
     data = ToyData.random(4, 40, 18, 5, seed=0)
     batch = Gather(data, 5, 64)(np.arange(64), 0)
     x = loss_inputs(batch, WeightedCloning(WBCSettings()).targets(batch.q))
