@@ -56,12 +56,12 @@ def measure_here(contender: str, kind: str, batch: int, seconds: float) -> float
 def _our_step(kind: str, arrays: dict[str, Any]) -> Any:
     from mlx_rl.artifact.manifest import preset
     from mlx_rl.models.network import build
-    from mlx_rl.nn.device import training_plan
+    from mlx_rl.nn.device import training_streams
     from mlx_rl.training.settings import TrainSettings
     from mlx_rl.training.step import Stepper
 
     network = build(preset(kind), 0)
-    stepper = Stepper(network, TrainSettings(), training_plan(kind, len(arrays["window"])))
+    stepper = Stepper(network, TrainSettings(), training_streams(kind, len(arrays["window"])))
     state, number = stepper.layout.start(network.flat()), 0
 
     def step() -> None:

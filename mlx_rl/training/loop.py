@@ -118,9 +118,8 @@ class _Run:
             tensors, at = found
             state = State(*(as_mx(tensors[name]) for name in STATE_NAMES))
             say(f"resumed at epoch {at.epoch + 1}, step {at.step} of {self.total}")
-        say(
-            f"{describe()}, {self.streams} stream{'s'[: self.streams - 1]}; {len(self.train_ids)} samples, {self.steps_per_epoch} steps per epoch"
-        )
+        streams = "one stream" if self.streams == 1 else f"{self.streams} streams"
+        say(f"{describe()}, {streams}; {len(self.train_ids)} samples, {self.steps_per_epoch} steps per epoch")
         progress = Progress("training", self.total)
         saved = time.monotonic()
         last: dict[str, Any] = {}
