@@ -14,12 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from live.arms import ArmSpec
 from live.brokers import BROKERS
+from live.decide import PolicyArm
 from live.feed import End, replayed
 from live.journal import Fsync, Journal
 from live.risk import Gate, Limits
 from live.router import Router
 from live.screen import Screen
 from live.session import ALL_CLOSED, Closed, Session
+from mlx_rl.datasets.reference import require_reference
 from mlx_rl.market import COST_LAW, MASK_LAW
 from mlx_rl.market.law import LawSettings
 from mlx_rl.market.settlement import read_payoffs
@@ -50,7 +52,7 @@ def run_paper(arms: list[ArmSpec], settings: PaperSettings) -> dict[str, Any]:
     """Trade every window of the recording on paper and return the summary.
 
     Raises:
-        UsageError: no such windows, or a journal that exists.
+        UsageError: no such windows, a journal that exists, or a model that needs prices the recording lacks.
         BadRecording: the recording is damaged.
         KeyboardInterrupt: passed on, after the journal got its footer.
     """
@@ -59,6 +61,10 @@ def run_paper(arms: list[ArmSpec], settings: PaperSettings) -> dict[str, Any]:
     if not windows:
         known = ", ".join(sorted({m.series for m in recording.markets()})) or "none"
         raise UsageError(f"{settings.data_dir} holds no window of series {settings.series!r}. It holds: {known}.")
+    for spec in arms:
+        arm = spec.make()
+        if isinstance(arm, PolicyArm):
+            require_reference(recording, windows, arm.policy.schema, spec.name)
     router = Router([spec.name for spec in arms], ramp=settings.ramp, salt=settings.salt)
     journal = None
     if settings.journal is not None:

@@ -69,6 +69,8 @@ def main() -> int:
 def _line(result: dict[str, Any]) -> str:
     word = "holds" if result["holds"] else "FAILS"
     name, value, bar, unit = result["name"], result["value"], result["bar"], result["unit"]
+    if "error" in result["detail"]:
+        return f"{word}  {name}: stopped by {result['detail']['error']}"
     return f"{word}  {name}: {value:.6g} {unit} (bar {bar:.6g}), {result['seconds']:.0f} s"
 
 

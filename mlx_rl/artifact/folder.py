@@ -34,6 +34,16 @@ from mlx_rl.nn.backend import as_mx
 from observer.kit.errors import BadArtifact
 
 
+def check_output(path: Path) -> None:
+    """Refuse to write a model where something else lies; an earlier model is replaced.
+
+    Raises:
+        BadArtifact: `path` is a file, or a folder that is not a model.
+    """
+    if path.is_file() or (path.exists() and any(path.iterdir()) and not (path / WEIGHTS).is_file()):
+        raise BadArtifact(f"{path} exists and holds no model; nothing there is overwritten. Give another --output.")
+
+
 def save(
     path: str | Path,
     policy: MlxPolicy,
@@ -63,8 +73,7 @@ def save(
     path = Path(path)
     weights = policy.network.numpy()
     check_weights(weights, policy.architecture, path)
-    if path.exists() and any(path.iterdir()) and not (path / WEIGHTS).is_file():
-        raise BadArtifact(f"{path} exists and holds no model; nothing there is overwritten. Give another --output.")
+    check_output(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part-{os.getpid()}")
     part.mkdir()

@@ -74,7 +74,7 @@ def train_model(command: TrainCommand) -> dict[str, Any]:
     import time
 
     from mlx_rl.algos import ALGORITHMS
-    from mlx_rl.artifact.folder import save
+    from mlx_rl.artifact.folder import check_output, save
     from mlx_rl.artifact.golden import golden_inputs
     from mlx_rl.artifact.manifest import preset
     from mlx_rl.datasets.build import build
@@ -87,6 +87,7 @@ def train_model(command: TrainCommand) -> dict[str, Any]:
 
     _refuse_flags_of(WBCSettings if command.method == "bc" else BCSettings, command)
     output = command.output or Path("models") / f"{command.model}_{command.method}"
+    check_output(output)
     seq_len = preset(command.model, command.preset).seq_len
     dataset = build(
         command.data_dir,

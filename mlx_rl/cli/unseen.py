@@ -107,6 +107,7 @@ def trade_unseen(
         UsageError: no window is left to judge.
     """
     from mlx_rl.datasets.build import choose_markets
+    from mlx_rl.datasets.reference import require_reference
     from mlx_rl.datasets.splits import open_test
     from mlx_rl.evaluation.exam import make_exam
     from mlx_rl.evaluation.runs import run_all
@@ -123,6 +124,8 @@ def trade_unseen(
             f"all {len(asked)} windows asked for {SEEN}. Record more, train on less, or pass --include-seen to look at "
             "them without a verdict."
         )
+    for model in models:
+        require_reference(recording, wanted, model.candidate.policy.schema, model.candidate.name)
     payoffs = read_payoffs(data_dir)
     law, notes = _law(flags, models)
     exam = make_exam(

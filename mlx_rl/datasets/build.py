@@ -4,22 +4,22 @@ One tape is in memory at a time, and no test window is read at all. Windows that
 because the underlying's history runs on through them.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from mlx_rl.datasets.dataset import Dataset
 from mlx_rl.datasets.labels import label_window
+from mlx_rl.datasets.reference import reference_of
 from mlx_rl.datasets.splits import Split, SplitSettings, split_markets
 from mlx_rl.features.kernel import FeatureKernel
 from mlx_rl.features.scaler import Scaler
-from mlx_rl.features.schema import SCHEMAS, FeatureSchema
+from mlx_rl.features.schema import FeatureSchema, schema_for
 from mlx_rl.market.law import LawSettings
 from mlx_rl.market.settlement import Payoffs, read_payoffs
 from observer.kit.console import Progress
 from observer.kit.errors import UsageError
-from observer.records import REFERENCE, Market
+from observer.records import Market
 from observer.store.reader import Recording
 
 FEWEST_TICKS = 10  # a window with fewer teaches nothing about its course
@@ -54,7 +54,9 @@ def build(
     if not usable:
         raise UsageError(f"none of the {len(markets)} windows in {data_dir} can be learnt from: {_reasons(left_out)}.")
     split = split_markets(usable, splits)
-    schema = schema_for(recording, markets, schema_name)
+    kept = {*split.train, *split.valid}
+    reference = reference_of(recording, [m for m in usable if m.market_id in kept])
+    schema = schema_for(schema_name, reference=reference)
     return _fill(recording, payoffs, markets, split, left_out, schema, seq_len, law)
 
 
@@ -70,13 +72,6 @@ def choose_markets(recording: Recording, market: str | None) -> list[Market]:
         known = sorted({m.symbol for m in everything} | {m.series for m in everything})
         raise UsageError(f"no market of {recording.root} is called {market!r}. Known: {', '.join(known) or 'none'}.")
     return chosen
-
-
-def schema_for(recording: Recording, markets: Iterable[Market], name: str) -> FeatureSchema:
-    """The schema with its returns taken from the underlying where the recording has one, else from the market's mid."""
-    tape = recording.tape(next(iter(markets)).market_id)
-    has_reference = bool(np.isfinite(tape.rows[:, REFERENCE]).any())
-    return SCHEMAS[name].with_params(reference="underlying" if has_reference else "own_mid")
 
 
 def _why_not(recording: Recording, payoffs: Payoffs, market: Market) -> str:

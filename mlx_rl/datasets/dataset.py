@@ -76,7 +76,7 @@ class Dataset:
 def _uniform(counter: I64, draw: int) -> NDArray[np.float64]:
     """Numbers in [0, 1) that depend on (counter, draw) only (the SplitMix64 finaliser; Steele et al. 2014)."""
     with np.errstate(over="ignore"):
-        z = counter.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15) * np.uint64(draw + 1)
+        z = counter.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15) * np.uint64((draw + 1) % 2**64)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) * 2.0**-53

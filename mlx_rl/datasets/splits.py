@@ -86,9 +86,18 @@ def open_test(data_dir: Path, dataset_id: str, who: str) -> int:
     """Write down that `who` opens the test fold of `dataset_id`, and return which opening this is (1 = first)."""
     path = data_dir / OPENINGS
     line = {"opened": iso(time.time_ns()), "dataset_id": dataset_id, "by": who}
+    before = path.read_text() if path.exists() else ""
     with path.open("a") as log:
-        log.write(json.dumps(line) + "\n")
-    return sum(json.loads(text)["dataset_id"] == dataset_id for text in path.read_text().splitlines())
+        log.write(("" if before.endswith("\n") or not before else "\n") + json.dumps(line) + "\n")
+    return 1 + sum(_is_opening(text, dataset_id) for text in before.splitlines())
+
+
+def _is_opening(line: str, dataset_id: str) -> bool:
+    """Whether a line of the log speaks of this dataset; one that a crash cut short counts as an opening."""
+    try:
+        return json.loads(line)["dataset_id"] == dataset_id
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return True
 
 
 def _share(n: int, frac: float) -> int:

@@ -6,6 +6,7 @@ that somebody inferred are used and every report says so.
 Shapes: W windows in all, B windows in a batch, T ticks.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -62,7 +63,7 @@ class Exam:
         left_out: reason -> market ids that are not judged.
         law: the money law.
         tape: reads one window.
-        before: windows just before the exam; they warm up the features of the reference and are not judged.
+        context: windows just before and between those judged; the underlying's history runs on through them.
         dataset_id: which recording.
     """
 
@@ -72,7 +73,7 @@ class Exam:
     left_out: dict[str, list[str]]
     law: LawSettings
     tape: Callable[[str], Tape]
-    before: tuple[Market, ...] = ()
+    context: tuple[Market, ...] = ()
     dataset_id: str = ""
 
     def __len__(self) -> int:
@@ -100,16 +101,21 @@ class Exam:
     def features(self, schema: FeatureSchema) -> Callable[[Batch], list[NDArray[np.float32]]]:
         """Return a function that gives each batch its states (T, F); call it once per batch, in order."""
         kernel = FeatureKernel(schema)
-        for market in self.before:
-            tape = self.tape(market.market_id)
+        waiting: dict[str, deque[Market]] = {}
+        for market in self.context:
+            waiting.setdefault(market.series, deque()).append(market)
+
+        def run(tape: Tape) -> NDArray[np.float32]:
             kernel.start(tape.market)
-            kernel.run(tape.recv_ns, tape.rows)
+            return kernel.run(tape.recv_ns, tape.rows)
 
         def states(batch: Batch) -> list[NDArray[np.float32]]:
             out: list[NDArray[np.float32]] = []
             for tape in batch.tapes:
-                kernel.start(tape.market)
-                out.append(kernel.run(tape.recv_ns, tape.rows))
+                earlier = waiting.get(tape.market.series, deque())
+                while earlier and earlier[0].open_ns < tape.market.open_ns:
+                    run(self.tape(earlier.popleft().market_id))
+                out.append(run(tape))
             return out
 
         return states
@@ -135,7 +141,7 @@ def make_exam(
         kind: market id -> "official", "inferred" or "synthetic".
         law: the money law.
         n_ticks: counts a window's ticks without reading them; None reads the tape.
-        everything: all windows of the recording; those just before the exam warm up the features.
+        everything: all windows of the recording; those before and between the judged ones feed the features.
         dataset_id: which recording.
 
     Raises:
@@ -153,21 +159,22 @@ def make_exam(
     if not judged:
         reasons = "; ".join(f"{reason}: {len(ids)}" for reason, ids in left_out.items()) or "none was given"
         raise UsageError(f"none of {len(markets)} windows can be judged ({reasons}). Give a recording with outcomes.")
-    start = {m.series: m.open_ns for m in reversed(judged)}
-    asked = {m.market_id for m in markets}
-    before = [m for m in everything if m.market_id not in asked and _just_before(m, start.get(m.series))]
+    first = {m.series: m.open_ns for m in reversed(judged)}
+    last = {m.series: m.open_ns for m in judged}
+    known = {m.market_id: m for m in (*everything, *markets)}
+    for market in judged:
+        del known[market.market_id]
+    context = [
+        m for m in known.values() if m.series in first and first[m.series] - WARM_UP_NS <= m.open_ns < last[m.series]
+    ]
     kinds: dict[str, int] = {}
     for market in judged:
         name = kind.get(market.market_id, "unknown")
         kinds[name] = kinds.get(name, 0) + 1
     return Exam(
         tuple(judged), np.array([payoff_up[m.market_id] for m in judged], dtype=np.float64), kinds, left_out, law, tape,
-        tuple(sorted(before, key=lambda m: (m.series, m.open_ns))), dataset_id,
+        tuple(sorted(context, key=lambda m: m.open_ns)), dataset_id,
     )  # fmt: skip
-
-
-def _just_before(market: Market, start_ns: int | None) -> bool:
-    return start_ns is not None and start_ns - WARM_UP_NS <= market.open_ns < start_ns
 
 
 def exam_of_tapes(tapes: Sequence[Tape], payoffs: Sequence[float], law: LawSettings, kind: str = "synthetic") -> Exam:

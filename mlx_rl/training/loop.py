@@ -140,7 +140,7 @@ class _Run:
     def _step(self, state: State, at: Position, ids: I64) -> State:
         """One step; `at` moves on with it."""
         step = at.step + 1
-        batch = self.gather(ids, draw=step)
+        batch = self.gather(ids, draw=(self.settings.seed << 32) + step)
         targets = self.method.targets(batch.q)
         x = loss_inputs(batch, targets)
         rate = rate_at(step, self.total, self.settings.learning_rate, self.settings.warmup_frac)

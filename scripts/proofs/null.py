@@ -86,9 +86,10 @@ def control(evaluations: int = 20) -> Measurement:
         better += assess(_run(exam, leak, check_leak=False), "leak", seed=i)["verdict"]["word"] == "BETTER"
         caught += assess(_run(exam, leak, check_leak=True), "leak", seed=i)["verdict"]["word"] == "INVALID"
     share = better / evaluations
-    return Measurement(
-        share, BAR, "share of evaluations", share <= BAR, {"called_invalid_by_canary": caught / evaluations}
-    )
+    # A canary that sleeps would leave the promise standing on luck alone, so it must fail the proof as well.
+    is_quiet = share <= BAR or caught < evaluations
+    detail = {"called_invalid_by_canary": caught / evaluations}
+    return Measurement(share, BAR, "share of evaluations", is_quiet, detail)
 
 
 def _run(exam: Exam, candidate: Candidate, *, check_leak: bool):

@@ -1,5 +1,6 @@
 """A dataset holds the states, the oracle's labels and nothing of the test fold."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from mlx_rl.datasets.build import build
 from mlx_rl.datasets.dataset import Dataset
+from mlx_rl.datasets.reference import require_reference
 from mlx_rl.datasets.splits import SplitSettings
 from mlx_rl.features.kernel import batch_features
 from mlx_rl.features.padding import padded_window
@@ -138,3 +140,32 @@ def test_nothing_to_learn_from_is_refused(tmp_path: Path, recording: Path) -> No
         make(silent)
     with pytest.raises(UsageError, match="no market of .* is called 'ETH'. Known: BTC, btc-updown-15m"):
         make(recording, market="ETH")
+
+
+def test_a_mix_of_series_with_and_without_an_underlying_is_refused(tmp_path: Path) -> None:
+    tapes = [(make_tape(7, 60, index=i), 1.0) for i in range(12)]
+    blind = [make_tape(8, 60, index=i, reference=False) for i in range(12)]
+    other = [
+        (replace(t, market=replace(t.market, market_id=f"x{i}", series="x-15m", symbol="X")), 1.0)
+        for i, t in enumerate(blind)
+    ]
+    mixed = record(tmp_path, [*tapes, *other])
+
+    with pytest.raises(UsageError, match="some have none .*btc-updown-15m: underlying, x-15m: own_mid.*Pass --market"):
+        make(mixed)
+    assert make(mixed, market="X").schema.params["reference"] == "own_mid"
+
+
+def test_a_feed_that_starts_late_still_counts(tmp_path: Path) -> None:
+    tapes = [(make_tape(7, 60, index=i, reference=i > 0), 1.0) for i in range(12)]
+
+    assert make(record(tmp_path, tapes)).schema.params["reference"] == "underlying"
+
+
+def test_a_model_of_the_underlying_refuses_windows_without_one(tmp_path: Path, recording: Path) -> None:
+    blind = Recording(record(tmp_path, [(make_tape(7, 60, index=i, reference=False), 1.0) for i in range(3)]))
+    schema = make(recording).schema
+
+    with pytest.raises(UsageError, match="tf reads returns of the underlying, and .* holds no price of it"):
+        require_reference(blind, blind.markets(), schema, "tf")
+    require_reference(Recording(recording), Recording(recording).markets(), schema, "tf")

@@ -63,4 +63,8 @@ def test_each_opening_of_the_test_fold_is_written_down(tmp_path: Path) -> None:
     assert open_test(tmp_path, "abc", "compare a b") == 1
     assert open_test(tmp_path, "other", "compare a b") == 1
     assert open_test(tmp_path, "abc", "evaluate a") == 2
+    with (tmp_path / "test_openings.jsonl").open("a") as log:
+        log.write('{"opened": "2026')  # a crash in the middle of a line
+    assert open_test(tmp_path, "abc", "evaluate a") == 4
+    assert open_test(tmp_path, "abc", "evaluate a") == 5
     assert "evaluate a" in (tmp_path / "test_openings.jsonl").read_text()
