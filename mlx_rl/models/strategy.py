@@ -197,6 +197,5 @@ class TransformerRLStrategy(RLStrategy):
             window, is_real = looker[None], (np.arange(length) >= length - len(states))[None]
         if not is_real.any():
             raise UsageError("no state has been seen yet; call act first, or give states.")
-        if self.policy.attention is None:
-            raise UsageError("this model attends to nothing; load a transformer.")
+        assert self.policy.attention is not None  # `load` lets nothing but a transformer in
         return self.policy.attention(window, is_real)[0]

@@ -25,16 +25,16 @@ def measure(turns: int = 15) -> Measurement:
 
 
 def control(turns: int = 5) -> Measurement:
-    """Time the same arm with Torch in the kernel's place."""
-    return _measure("live, torch eager", turns)
+    """Time the same arm with Torch in the kernel's place; judged by time alone, it must miss the bars."""
+    return _measure("live, torch eager", turns, may_load=True)
 
 
-def _measure(name: str, turns: int) -> Measurement:
+def _measure(name: str, turns: int, *, may_load: bool = False) -> Measurement:
     detail: dict[str, Any] = {}
     for model, bar_ms in BARS_MS.items():
         worker = Worker(name, model)
         took = percentiles([worker.turn() for _ in range(turns)])
         rested = float(np.median(worker.turn("slow turn")))
         detail[model] = {**took, "p50_after_10_ms_pause_us": rested, "bar_ms": bar_ms, "loaded": worker.close()}
-    holds = all(one["p99_us"] / 1e3 <= one["bar_ms"] and not one["loaded"] for one in detail.values())
+    holds = all(one["p99_us"] / 1e3 <= one["bar_ms"] and (may_load or not one["loaded"]) for one in detail.values())
     return Measurement(detail["transformer"]["p99_us"] / 1e3, BARS_MS["transformer"], UNIT, holds, detail)
