@@ -18,6 +18,7 @@ NORM_EPS = 1e-5  # also in kernels.h
 WIDEST = 1024  # also in kernels.h
 HEAD_WIDTHS = (8, 16, 32)  # compiled in bridge.cpp, with windows of up to 48 tokens
 LONGEST = 48
+_NOTHING = mx.zeros(1)  # stands in the place of a part that is left out; it is not read
 
 
 def is_native(x: mx.array) -> bool:
@@ -30,15 +31,15 @@ def norm(x: mx.array, weight: mx.array, shift: mx.array, *, relu: bool = False) 
     if not is_native(x) or x.shape[-1] > WIDEST:
         y = mx.fast.layer_norm(x, weight, shift, NORM_EPS)
         return nn.relu(y) if relu else y
-    return _NORM[relu, False](x.reshape(-1, x.shape[-1]), weight, shift)[0].reshape(x.shape)
+    return _NORM[relu, False](x, weight, shift)[0]
 
 
 def branch(x: mx.array, weight: mx.array, shift: mx.array) -> tuple[mx.array, mx.array]:
     """A residual branch begins: the layer norm of x, and x itself; their gradients are added in one pass."""
     if not is_native(x) or x.shape[-1] > WIDEST:
         return norm(x, weight, shift), x
-    normed, _, same = _NORM[False, True](x.reshape(-1, x.shape[-1]), weight, shift)
-    return normed.reshape(x.shape), same.reshape(x.shape)
+    normed, _, same = _NORM[False, True](x, weight, shift)
+    return normed, same
 
 
 def linear(
@@ -56,15 +57,12 @@ def linear(
         weight: (N, K). bias: (N,). add: (…, N).
         is_data: x is input data, so its gradient is not asked for.
     """
-    n, k = weight.shape
     if not is_native(x):
         y = x @ weight.T if bias is None else mx.addmm(bias, x, weight.T)
         y = y if add is None else add + y
         return nn.relu(y) if relu else y
-    flat, nothing = x.reshape(-1, k), mx.zeros(1)
-    more = nothing if add is None else add.reshape(-1, n)
     how = (relu, is_data, bias is not None, add is not None)
-    return _LINEAR[how](flat, weight, nothing if bias is None else bias, more).reshape(*x.shape[:-1], n)
+    return _LINEAR[how](x, weight, _NOTHING if bias is None else bias, _NOTHING if add is None else add)
 
 
 def feed_forward(
@@ -74,8 +72,8 @@ def feed_forward(
     d = x.shape[-1]
     if not is_native(x) or d % 16 or up.shape[0] % 16:
         return linear(linear(x, up, up_bias, relu=True), down, down_bias, add=add)
-    flat: Any = _feed_whole(x.reshape(-1, d), up, up_bias, down, down_bias, add.reshape(-1, d))
-    return flat.reshape(x.shape)
+    made: Any = _feed_whole(x, up, up_bias, down, down_bias, add)
+    return made
 
 
 def attend(q: mx.array, kv: mx.array, bias: mx.array, n_heads: int) -> mx.array:
@@ -105,22 +103,27 @@ def _heads(x: mx.array, n_heads: int) -> mx.array:
     return x.reshape(*x.shape[:2], n_heads, -1).swapaxes(1, 2)
 
 
+def _rows(x: mx.array) -> tuple[int, int]:
+    """(…, D) as (R, D)."""
+    return x.size // x.shape[-1], x.shape[-1]
+
+
 def _make_norm(how: tuple[bool, bool]) -> Any:
     relu, branches = how
 
     @mx.custom_function
     def forward(x: mx.array, weight: mx.array, shift: mx.array) -> list[mx.array]:
-        rows, d = x.shape
-        made = NATIVE.run("norm_forward", [x, weight, shift], [[rows, d], [rows, 2]], [rows, d, int(relu)])
+        rows, d = _rows(x)
+        made = NATIVE.run("norm_forward", [x, weight, shift], [list(x.shape), [rows, 2]], [rows, d, int(relu)])
         return [*made, x] if branches else made
 
     @forward.vjp
     def backward(primals, cotangents, outputs):
         (x, weight, _), (y, stats) = primals, outputs[:2]
-        rows, d = x.shape
+        rows, d = _rows(x)
         given = [x, weight, y, stats, cotangents[0], cotangents[2] if branches else cotangents[0]]
         size = [rows, d, int(relu), int(branches)]
-        return tuple(NATIVE.run("norm_backward", given, [[rows, d], [d], [d]], size))
+        return tuple(NATIVE.run("norm_backward", given, [list(x.shape), [d], [d]], size))
 
     return forward
 
@@ -130,15 +133,15 @@ def _make_linear(how: tuple[bool, bool, bool, bool]) -> Any:
 
     @mx.custom_function
     def forward(x: mx.array, weight: mx.array, bias: mx.array, add: mx.array) -> mx.array:
-        rows, (n, k) = x.shape[0], weight.shape
+        (rows, k), n = _rows(x), len(weight)
         size = [rows, k, n, int(relu), int(with_bias), int(with_add)]
-        return NATIVE.run("linear_forward", [x, weight, bias, add], [[rows, n]], size)[0]
+        return NATIVE.run("linear_forward", [x, weight, bias, add], [[*x.shape[:-1], n]], size)[0]
 
     @forward.vjp
     def backward(primals, cotangent, output):
         x, weight, bias, add = primals
-        rows, (n, k) = x.shape[0], weight.shape
-        shapes = [[1] if is_data else [rows, k], [n, k], [n]]
+        (rows, k), n = _rows(x), len(weight)
+        shapes = [[1] if is_data else list(x.shape), [n, k], [n]]
         size = [rows, k, n, int(relu), int(not is_data)]
         dx, dw, db = NATIVE.run("linear_backward", [x, weight, output, cotangent], shapes, size)
         dx = mx.zeros_like(x) if is_data else dx
@@ -149,7 +152,7 @@ def _make_linear(how: tuple[bool, bool, bool, bool]) -> Any:
 
 @mx.custom_function
 def _feed_whole(x, up, up_bias, down, down_bias, add):
-    size = [*x.shape, up.shape[0]]
+    size = [*_rows(x), len(up)]
     return NATIVE.run("feed_forward", [x, up, up_bias, down, down_bias, add], [list(x.shape)], size)[0]
 
 
@@ -157,7 +160,7 @@ def _feed_whole(x, up, up_bias, down, down_bias, add):
 def _feed_backward(primals, cotangent, output):
     x, up, up_bias, down, down_bias, _ = primals
     shapes = [list(a.shape) for a in (x, up, up_bias, down, down_bias)]
-    made = NATIVE.run("feed_backward", [x, up, up_bias, down, cotangent], shapes, [*x.shape, up.shape[0]])
+    made = NATIVE.run("feed_backward", [x, up, up_bias, down, cotangent], shapes, [*_rows(x), len(up)])
     return (*made, cotangent)
 
 

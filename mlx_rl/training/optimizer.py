@@ -53,16 +53,19 @@ class Layout:
         return State(vector, mx.zeros_like(vector), mx.zeros_like(vector))
 
 
-def step_scalars(rate: float, step: int, decay: float) -> mx.array:
-    """What changes from step to step, (3,): the step size, how much a decayed weight shrinks, the correction of √v.
+Scalars = tuple[mx.array, mx.array, mx.array]
+
+
+def step_scalars(rate: float, step: int, decay: float) -> Scalars:
+    """What changes from step to step: the step size, how much a decayed weight shrinks, the correction of √v.
 
     The corrections of step number `step` (from 1) are folded in here, once, instead of being computed per weight.
     """
-    return mx.array([rate / (1 - BETA1**step), rate * decay, 1 / math.sqrt(1 - BETA2**step)])
+    return mx.array(rate / (1 - BETA1**step)), mx.array(rate * decay), mx.array(1 / math.sqrt(1 - BETA2**step))
 
 
 def adamw(
-    state: State, gradient: mx.array, scalars: mx.array, is_decayed: mx.array, clip: float
+    state: State, gradient: mx.array, scalars: Scalars, is_decayed: mx.array, clip: float
 ) -> tuple[State, mx.array]:
     """One update. Returns the new state and the gradient's norm before it was clipped to `clip`.
 
@@ -70,7 +73,7 @@ def adamw(
         scalars: what `step_scalars` says of this step.
         is_decayed: (W,) 1 where decay pulls the weight to zero.
     """
-    rate, shrink, correction = scalars[0], scalars[1], scalars[2]
+    rate, shrink, correction = scalars
     norm = mx.sqrt(mx.square(gradient).sum())
     g = gradient * mx.minimum(clip / (norm + 1e-12), 1.0)
     mean = BETA1 * state.mean + (1 - BETA1) * g

@@ -15,7 +15,7 @@ from mlx_rl.models.network import Network
 from mlx_rl.nn.backend import as_mx, mx
 from mlx_rl.nn.device import compiled
 from mlx_rl.nn.layers import split_key
-from mlx_rl.training.optimizer import Layout, State, adamw, step_scalars
+from mlx_rl.training.optimizer import Layout, Scalars, State, adamw, step_scalars
 from mlx_rl.training.settings import TrainSettings
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -88,11 +88,11 @@ class Stepper:
         return parts, gradient
 
     def _whole_step(
-        self, state: State, x: Mapping[str, mx.array], scalars: mx.array, key: mx.array | None
+        self, state: State, x: Mapping[str, mx.array], scalars: Scalars, key: mx.array | None
     ) -> tuple[State, mx.array, mx.array]:
         parts, gradient = self.gradient(state.weights, x, key)
         after, norm = self._adamw(state, gradient, scalars)
         return after, parts, norm
 
-    def _adamw(self, state: State, gradient: mx.array, scalars: mx.array) -> tuple[State, mx.array]:
+    def _adamw(self, state: State, gradient: mx.array, scalars: Scalars) -> tuple[State, mx.array]:
         return adamw(state, gradient, scalars, self.layout.is_decayed, self.settings.clip_norm)

@@ -52,6 +52,22 @@ static const std::map<std::string, Entry> KERNELS = {
     ATTEND(32, 3),
 };
 
+// An input whose numbers do not lie in a row: a slice, a turned or a broadcast array.
+struct Scattered {
+  size_t input;
+  mx::Shape shape;
+  mx::Strides strides;
+  size_t count;
+};
+
+static void gather(const float* from, const mx::Shape& shape, const mx::Strides& strides, size_t axis, float*& to) {
+  if (axis == shape.size()) {
+    *to++ = *from;
+    return;
+  }
+  for (int i = 0; i < shape[axis]; i++) gather(from + i * strides[axis], shape, strides, axis + 1, to);
+}
+
 class Kernel : public mx::Primitive {
  public:
   Kernel(mx::Stream stream, Entry entry, std::vector<int64_t> sizes)
@@ -61,13 +77,17 @@ class Kernel : public mx::Primitive {
     auto& encoder = mx::cpu::get_command_encoder(stream());
     std::vector<const float*> in;
     std::vector<float*> out;
-    for (const auto& a : inputs) {
+    std::vector<Scattered> scattered;
+    for (size_t i = 0; i < inputs.size(); i++) {
+      const auto& a = inputs[i];
       encoder.set_input_array(a);
       in.push_back(a.data<float>());
+      if (!a.flags().row_contiguous) scattered.push_back({i, a.shape(), a.strides(), a.size()});
     }
     for (size_t i = 0; i < outputs.size(); i++) {
       auto& a = outputs[i];
-      if (i == 0 && entry_.over >= 0 && inputs[entry_.over].is_donatable()) {
+      if (i == 0 && entry_.over >= 0 && inputs[entry_.over].is_donatable() &&
+          inputs[entry_.over].flags().row_contiguous) {
         a.copy_shared_buffer(inputs[entry_.over]);
       } else {
         a.set_data(mx::allocator::malloc(a.nbytes()));
@@ -75,8 +95,17 @@ class Kernel : public mx::Primitive {
       encoder.set_output_array(a);
       out.push_back(a.data<float>());
     }
-    encoder.dispatch([kernel = entry_.kernel, sizes = sizes_, in = std::move(in), out = std::move(out)]() {
-      kernel(in.data(), out.data(), sizes.data());
+    encoder.dispatch([kernel = entry_.kernel, sizes = sizes_, in = std::move(in), out = std::move(out),
+                      scattered = std::move(scattered)]() {
+      std::vector<const float*> given = in;
+      std::vector<std::vector<float>> gathered;
+      for (const auto& s : scattered) {
+        gathered.emplace_back(s.count);
+        float* to = gathered.back().data();
+        gather(in[s.input], s.shape, s.strides, 0, to);
+        given[s.input] = gathered.back().data();
+      }
+      kernel(given.data(), out.data(), sizes.data());
     });
   }
 
@@ -94,16 +123,13 @@ class Kernel : public mx::Primitive {
 static std::vector<mx::array> run(const std::string& name, const std::vector<mx::array>& inputs,
                                   const std::vector<std::vector<int>>& shapes, const std::vector<int64_t>& sizes) {
   const auto stream = mx::to_stream({});
-  std::vector<mx::array> ready;
-  for (const auto& a : inputs) {
+  for (const auto& a : inputs)
     if (a.dtype() != mx::float32) throw std::invalid_argument(name + ": wants float32");
-    ready.push_back(mx::contiguous(a, false, stream));
-  }
   std::vector<mx::Shape> out_shapes;
   for (const auto& s : shapes) out_shapes.push_back(mx::Shape(s.begin(), s.end()));
   std::vector<mx::Dtype> types(shapes.size(), mx::float32);
   return mx::array::make_arrays(std::move(out_shapes), types,
-                                std::make_shared<Kernel>(stream, KERNELS.at(name), sizes), std::move(ready));
+                                std::make_shared<Kernel>(stream, KERNELS.at(name), sizes), inputs);
 }
 
 NB_MODULE(_mlx_rl_native, m) {
