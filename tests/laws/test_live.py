@@ -5,22 +5,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.numpy_forward import NumpyPolicy
 from live.arms import ArmSpec, rule_arm
 from live.decide import PolicyArm
 from live.journal import read
 from live.runner import PaperSettings, run_paper
 from mlx_rl.evaluation.rollout import Play, encode_windows, lock_step, play_policy
 from mlx_rl.features.kernel import batch_features
+from mlx_rl.features.schema import schema_for
 from mlx_rl.market.fills import price_fills
 from mlx_rl.market.law import LawSettings
 from mlx_rl.strategies.contract import build
 from observer.importers.job import bring_in
 from observer.records import Tape
+from observer.samples import sample
 from observer.store.reader import Recording
 from observer.venues.fees import BY_NAME
 from tests.samples.model_folder import make_policy
 from tests.samples.recordings import record
-from tests.samples.shared_data import shared
 from tests.samples.tapes import make_tape
 
 FEES = BY_NAME["polymarket-crypto-v1"]
@@ -38,8 +40,8 @@ def tapes() -> list[tuple[Tape, float]]:
     ]
 
 
-def policy_spec(kind: str) -> ArmSpec:
-    policy = make_policy(kind, "small")
+def policy_spec(kind: str, policy: NumpyPolicy | None = None) -> ArmSpec:
+    policy = policy or make_policy(kind, "small")
     return ArmSpec(kind, lambda: PolicyArm(policy), {"name": kind, "kind": "policy"})
 
 
@@ -182,11 +184,12 @@ def test_the_future_of_a_window_changes_nothing_before_it(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("kind", ["base", "transformer"])
 def test_live_equals_the_rollout_on_six_real_windows(kind: str, tmp_path: Path) -> None:
-    bring_in("polymarket_btc15m_1s", shared("small/polymarket_btc15m_6_windows"), tmp_path / "data")
+    bring_in("polymarket_btc15m_1s", sample("polymarket_btc15m_6_windows"), tmp_path / "data")
     law = LawSettings()
     policy = make_policy(kind, "small")
+    policy.schema = schema_for("state18", reference="own_mid")  # these windows have no underlying
     recorded = list(Recording(tmp_path / "data").tapes())
-    made = paper(tmp_path / "data", [policy_spec(kind)], tmp_path / "j", law)
+    made = paper(tmp_path / "data", [policy_spec(kind, policy)], tmp_path / "j", law)
     payoffs = {r["market"]: r["payoff_up"] for r in lines(tmp_path / "j", "settle")}
     ids = [t.market.market_id for t in recorded]
     play = play_policy(
