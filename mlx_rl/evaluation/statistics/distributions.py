@@ -17,11 +17,6 @@ def normal_quantile(p: float) -> float:
     return _NORMAL.inv_cdf(p)
 
 
-def normal_cdf(z: float) -> float:
-    """P(Z <= z)."""
-    return _NORMAL.cdf(z)
-
-
 def t_cdf(t: float, dof: float) -> float:
     """P(T <= t) for Student's t with `dof` degrees of freedom."""
     if math.isinf(t):
