@@ -37,6 +37,9 @@ SIDES: tuple[str, ...] = ("up_bid", "up_ask", "down_bid", "down_ask")
 
 BOOK_LEVELS = 10
 
+# A venue time that is not known, in memory; null on disk.
+UNKNOWN_NS = -(2**63)
+
 
 @dataclass(frozen=True, slots=True)
 class FeeSchedule:

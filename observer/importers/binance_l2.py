@@ -15,9 +15,8 @@ import numpy as np
 
 from observer.importers.source import has_column, lawful_trades, read_columns
 from observer.kit.errors import UsageError
-from observer.records import BUY, SELL
+from observer.records import BUY, SELL, UNKNOWN_NS
 from observer.store.refusals import BACKWARDS, BAD_PRICE, CROSSED, ImportReport
-from observer.store.schemas import UNKNOWN_NS
 from observer.store.trades import Trades
 from observer.store.writer import RecordingWriter
 

@@ -16,9 +16,8 @@ import numpy as np
 from observer.importers.polymarket_up_down import QUOTES, read_markets, windows
 from observer.importers.source import Columns, bring_window, groups, inside, lawful_trades, need, read_columns
 from observer.kit.clock import NS_PER_S
-from observer.records import BUY, DOWN, UP, UP_BID_DEPTH5
+from observer.records import BUY, DOWN, UNKNOWN_NS, UP, UP_BID_DEPTH5
 from observer.store.refusals import NO_WINDOW, ImportReport
-from observer.store.schemas import UNKNOWN_NS
 from observer.store.screen import empty_rows
 from observer.store.trades import Trades
 from observer.store.writer import RecordingWriter

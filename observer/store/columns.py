@@ -1,17 +1,12 @@
 """From arrays in memory to Arrow columns and back, one function per table."""
 
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from observer.records import BOOK_LEVELS, SIDES, TICK_COLUMNS, FeeSchedule, Ladder, Market, Tape
-from observer.store.schemas import BOOK, BOOK_CELLS, REFERENCE, TICKS, TRADES, UNKNOWN_NS
+from observer.records import BOOK_LEVELS, SIDES, TICK_COLUMNS, UNKNOWN_NS, Ladder, Tape
+from observer.store.schemas import BOOK, BOOK_CELLS, REFERENCE, TICKS, TRADES
 from observer.store.trades import TAKER_SIDES, TOKENS, Trades
-
-_FEE_FIELDS = ("name", "kind", "rate", "exponent", "rounding_usd", "round_up", "taken_in", "from_ns", "to_ns")
 
 
 def ticks_table(tape: Tape) -> pa.Table:
@@ -99,26 +94,6 @@ def reference_table(
         pa.array(np.arange(n, dtype=np.int64)),
     ]
     return pa.Table.from_arrays(columns, schema=REFERENCE.schema)
-
-
-def market_row(market: Market) -> dict[str, Any]:
-    """A market as one row of plain data."""
-    plain = ("market_id", "venue", "series", "symbol", "open_ns", "close_ns", "tick_ns", "price_tick", "lot_shares")
-    row = {name: getattr(market, name) for name in (*plain, "strike", "settlement_rule", "source")}
-    return {**row, **{f"fee_{name}": getattr(market.fees, name) for name in _FEE_FIELDS}}
-
-
-def market_from(row: dict[str, Any]) -> Market:
-    """The market that `market_row` took apart."""
-    fees = FeeSchedule(**{name: row[f"fee_{name}"] for name in _FEE_FIELDS})
-    return Market(fees=fees, **{key: value for key, value in row.items() if not key.startswith("fee_")})
-
-
-def plain_market(market: Market) -> Market:
-    """The market with plain Python numbers, as it will be read back."""
-    strike = None if market.strike is None else float(market.strike)
-    times = {name: int(getattr(market, name)) for name in ("open_ns", "close_ns", "tick_ns")}
-    return replace(market, strike=strike, **times)
 
 
 def _nullable(times: NDArray[np.int64]) -> pa.Array:

@@ -19,9 +19,10 @@ from observer.kit.clock import NS_PER_S
 from observer.kit.errors import BadRecording
 from observer.records import REFERENCE as REFERENCE_COLUMN
 from observer.records import Market, Tape
-from observer.store.columns import market_from, trades_from
+from observer.store.columns import trades_from
 from observer.store.groups import Feeds, Groups, Place, Tapes
 from observer.store.manifest import Manifest, load
+from observer.store.market_rows import market_from
 from observer.store.reference import MAX_AGE_S, Prices, by_preference, fill_reference
 from observer.store.schemas import BOOK, GAPS, MARKETS, REFERENCE, TICKS, TRADES, Table
 from observer.store.screen import Gap

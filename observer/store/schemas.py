@@ -18,9 +18,6 @@ from observer.records import BOOK_LEVELS, SIDES, TICK_COLUMNS
 
 FORMAT = "mlx-rl-recording/1"
 
-# An unknown venue time in memory; null on disk.
-UNKNOWN_NS = -(2**63)
-
 # One book row holds S sides × K levels, side-major, best level first.
 BOOK_CELLS = len(SIDES) * BOOK_LEVELS
 

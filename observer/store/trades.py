@@ -21,7 +21,7 @@ class Trades:
 
     Attributes:
         recv_ns: (N,) int64, never decreasing.
-        venue_ns: (N,) int64, `schemas.UNKNOWN_NS` where the source has none.
+        venue_ns: (N,) int64, `records.UNKNOWN_NS` where the source has none.
         token: (N,) int8, records.UP or records.DOWN; 0 for an underlying.
         side: (N,) int8, records.BUY or records.SELL: what the taker did with that token.
         price: (N,) float64, USD per share of that token.

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from observer.kit.clock import NS_PER_S, iso
 from observer.kit.errors import BadRecording
-from observer.records import Tape
+from observer.records import UNKNOWN_NS, Tape
 from observer.store import columns, content
 from observer.store.checks import (
     check_instrument_trades,
@@ -35,6 +35,7 @@ from observer.store.checks import (
 from observer.store.commit import commit
 from observer.store.files import FolderLock, to_json_bytes
 from observer.store.manifest import partition_of
+from observer.store.market_rows import market_row, plain_market
 from observer.store.outcomes import Kind, Outcome, check_outcome
 from observer.store.parts import PartsInProgress
 from observer.store.schemas import BOOK, GAPS, MARKETS, OUTCOMES, REFERENCE, TICKS, TRADES, Table
@@ -133,13 +134,13 @@ class RecordingWriter:
             BadRecording: a law is broken, or the market is already recorded with other content.
         """
         check_tape(tape)
-        market = columns.plain_market(tape.market)
+        market = plain_market(tape.market)
         name, where = market.market_id, partition_of(market.venue, market.open_ns)
         if trades is not None:
             check_trades(trades, market)
         span = (int(tape.recv_ns[0]), int(tape.recv_ns[-1]))
         is_new = self._append(TICKS, where, name, content.hash_ticks(tape), lambda: columns.ticks_table(tape), span)
-        self._state.merge(MARKETS, where, columns.market_row(market))
+        self._state.merge(MARKETS, where, market_row(market))
         if tape.ladder is not None:
             ladder = tape.ladder
             digest = content.hash_ladder(tape.recv_ns, ladder)
@@ -172,7 +173,7 @@ class RecordingWriter:
             BadRecording: a law is broken, or the span is already recorded with other content.
         """
         check_reference(symbol, source, recv_ns, price)
-        venue_ns = np.full(len(recv_ns), columns.UNKNOWN_NS) if venue_ns is None else venue_ns
+        venue_ns = np.full(len(recv_ns), UNKNOWN_NS) if venue_ns is None else venue_ns
         for chunk in _by_hour(recv_ns):
             times, venue, values = recv_ns[chunk], venue_ns[chunk], price[chunk]
             where, digest = partition_of(source, int(times[0])), content.hash_reference(times, venue, values)

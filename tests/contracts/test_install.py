@@ -65,7 +65,7 @@ def test_mlx_follows_the_platform() -> None:
 
 def test_every_direct_dependency_is_pinned() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    pinned = {line.split("==")[0].lower() for line in lines if "==" in line}
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
     wants = [w for group in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()) for w in group]
     names = {w.split(";")[0].split(">")[0].split("[")[0].strip().lower() for w in wants} - {"mlx-rl"}
 

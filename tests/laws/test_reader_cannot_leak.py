@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from observer.records import BUY, DOWN, SELL, UP, Tape
+from observer.records import BUY, DOWN, SELL, UNKNOWN_NS, UP, Tape
 from observer.store.outcomes import Outcome
 from observer.store.reader import Recording
-from observer.store.schemas import UNKNOWN_NS
 from observer.store.trades import Trades, with_flow
 from observer.store.writer import RecordingWriter
 from tests.samples.tapes import make_tape

@@ -8,12 +8,11 @@ import pytest
 
 from observer.kit.clock import NS_PER_S
 from observer.kit.errors import BadRecording, UsageError
-from observer.records import BUY, DOWN, UP, Tape
+from observer.records import BUY, DOWN, UNKNOWN_NS, UP, Tape
 from observer.store import commit as commit_module
 from observer.store.files import sha256_of
 from observer.store.outcomes import Outcome, outcomes_id, read_outcomes
 from observer.store.reader import Recording
-from observer.store.schemas import UNKNOWN_NS
 from observer.store.screen import Gap
 from observer.store.trades import Trades
 from observer.store.writer import RecordingWriter
