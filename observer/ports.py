@@ -203,6 +203,19 @@ class Decoder(Protocol):
         ...
 
 
+class RestError(Exception):
+    """A REST call that did not succeed.
+
+    Attributes:
+        status: HTTP status, 0 where no answer came.
+        retry_after_s: what the venue asked us to wait, 0 where it did not say.
+    """
+
+    def __init__(self, message: str, status: int = 0, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.status, self.retry_after_s = status, retry_after_s
+
+
 class Rest(Protocol):
     """HTTP with this project's manners: User-Agent, time-outs, `Retry-After`, a pause for a whole host on 418/403/429.
 

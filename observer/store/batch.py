@@ -59,12 +59,19 @@ class InstrumentSeen(msgspec.Struct, frozen=True, array_like=True, tag="instrume
 
 
 class MarketSeen(msgspec.Struct, frozen=True, array_like=True, tag="market"):
-    """What a market's number stands for; `row` is `observer.store.market_rows.market_row` of it."""
+    """What a market's number stands for; `row` is `observer.store.market_rows.market_row` of it.
+
+    `up` and `down` are the numbers of its instruments (-1: none, Down then mirrors Up). Windows cut from one long market
+    share their instruments, so what belongs to a window is found through these and the window's times, not through
+    `InstrumentSeen.market_id`, which names the first window that an instrument was seen in.
+    """
 
     number: int
     row: dict[str, Any]
     is_mirrored: bool
     condition_id: str
+    up: int = -1
+    down: int = -1
 
 
 class MarketChanged(msgspec.Struct, frozen=True, array_like=True, tag="changed"):

@@ -1,0 +1,82 @@
+"""The recorder's clock: the wall clock read once, then carried on by the monotonic clock.
+
+Every time in a recording comes from here, so the 0.5 s grid never bends: a wall clock that jumps (NTP at boot, a
+person, a suspended laptop) moves nothing. A jump is noticed, written down and shown; the recorder adopts the new wall
+time when it is started again. Small corrections are slewed into the monotonic clock by the kernel and need no care.
+
+Against a loopback exchange with a virtual clock the same clock runs at the exchange's speed.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from observer.kit.clock import NS_PER_MS, NS_PER_S
+
+STEP_NS = 250 * NS_PER_MS  # wall and monotonic clock further apart than this: the wall clock was stepped
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """`wall_ns` was the time when the monotonic clock showed `mono_ns`; time runs `speed` times as fast."""
+
+    wall_ns: int
+    mono_ns: int
+    speed: float = 1.0
+
+
+class Clock:
+    """Nanoseconds UTC since an anchor, by the monotonic clock.
+
+    Args:
+        anchor: where to start; None anchors at the wall clock now.
+        wall_ns, mono_ns: the two clocks, replaced in tests.
+    """
+
+    def __init__(
+        self,
+        anchor: Anchor | None = None,
+        *,
+        wall_ns: Callable[[], int] = time.time_ns,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._wall_ns, self._mono_ns = wall_ns, mono_ns
+        self.is_virtual = anchor is not None
+        self.anchor = anchor or Anchor(wall_ns(), mono_ns())
+        self.speed = self.anchor.speed
+        self._stepped_ns = 0
+
+    def now_ns(self) -> int:
+        """The time, int64 ns UTC; never goes back."""
+        since = self._mono_ns() - self.anchor.mono_ns
+        return self.anchor.wall_ns + (since if self.speed == 1.0 else int(since * self.speed))
+
+    def mono_ns(self) -> int:
+        """The monotonic clock itself."""
+        return self._mono_ns()
+
+    def due_mono_ns(self, at_ns: int) -> int:
+        """The monotonic time at which this clock shows `at_ns`."""
+        ahead = at_ns - self.anchor.wall_ns
+        return self.anchor.mono_ns + (ahead if self.speed == 1.0 else int(ahead / self.speed))
+
+    def step_ns(self) -> int:
+        """How far the wall clock was stepped since the last call (0: not at all); always 0 on a virtual clock."""
+        if self.is_virtual:
+            return 0
+        apart = self._wall_ns() - self.now_ns()
+        moved = apart - self._stepped_ns
+        if abs(moved) < STEP_NS:
+            return 0
+        self._stepped_ns = apart
+        return moved
+
+    @property
+    def offset_s(self) -> float:
+        """Wall clock minus this clock, seconds: 0 until the wall clock is stepped."""
+        return 0.0 if self.is_virtual else (self._wall_ns() - self.now_ns()) / NS_PER_S
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait so many seconds of this clock."""
+        await asyncio.sleep(seconds / self.speed)

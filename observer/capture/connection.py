@@ -1,0 +1,177 @@
+"""One socket: opened, subscribed, kept alive, judged by its data, and closed with a reason.
+
+A pong proves that a machine answers, not that a market does: a socket without data for longer than its plan allows
+is closed, whatever its pongs say.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from observer.capture.intake import Intake
+from observer.capture.line import LiveLine
+from observer.kit.clock import NS_PER_S
+from observer.ports import Decoder, Instrument, StreamPlan, Venue
+
+USER_AGENT = "mlx-rl-observer/1 (market data recorder)"
+HANDSHAKE_S = 10.0
+_CLOSE_S = 2.0
+_TEXT, _BINARY, _CONTINUATION, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION, WSMsgType.CLOSE
+
+Fetch = Callable[["Connection", Instrument], None]
+
+
+class Connection(WSListener):
+    """One socket of a plan. `await open()`, then `await done` for the reason it ended.
+
+    Args:
+        intake: where its frames go.
+        venue: whose protocol it speaks.
+        plan: what it carries.
+        fetch: asks for a book by REST on this connection's behalf.
+
+    Attributes:
+        heard: set with the first data.
+        done: the reason it ended, once it has.
+    """
+
+    def __init__(self, intake: Intake, venue: Venue, plan: StreamPlan, fetch: Fetch) -> None:
+        self.plan, self._intake, self._venue = plan, intake, venue
+        self.number = intake.add_connection(venue.name, plan.name, plan.url)
+        self.line = LiveLine(
+            intake, venue.name, self.number,
+            send=self.send, fetch=lambda instrument: fetch(self, instrument), reopen=self.close,
+        )  # fmt: skip
+        self.decoder: Decoder = venue.decoder(plan, self.line)
+        self.heard = asyncio.Event()
+        self.done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._transport: WSTransport | None = None
+        self._parts: list[bytes] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._reason = ""
+        self._planned = False
+
+    async def open(self) -> None:
+        """Connect and subscribe; raises `OSError` or `WSError` where that fails."""
+        headers = {"User-Agent": USER_AGENT, **self.plan.headers()}
+        try:
+            self._transport, _ = await ws_connect(
+                lambda: self,
+                self.plan.url,
+                websocket_handshake_timeout=HANDSHAKE_S,
+                max_frame_size=self.plan.max_message_bytes,
+                extra_headers=headers,
+                logger_name="observer",
+            )
+            for i, frame in enumerate(self.plan.subscribe):
+                if i and self.plan.subscribe_gap_s:
+                    await asyncio.sleep(self.plan.subscribe_gap_s)
+                self.send(frame)
+        except BaseException as error:
+            self._end(f"cannot connect: {str(error) or type(error).__name__}")
+            raise
+        self._tasks = [asyncio.create_task(self._watch())]
+        if self.plan.ping is not None:
+            self._tasks.append(asyncio.create_task(self._ping(self.plan.ping)))
+
+    def send(self, payload: bytes) -> None:
+        """Send a text frame; nothing once the socket is gone."""
+        if self._transport is not None and not self._transport.is_disconnected:
+            self._transport.send(_TEXT, payload)
+
+    def close(self, reason: str, *, planned: bool = False) -> None:
+        """Close the socket for a reason, which becomes a note and, for books that nobody else feeds, a gap."""
+        if not self._reason:
+            self._reason, self._planned = reason, planned
+        if self._transport is None:
+            self._end(reason)
+            return
+        if not self._transport.is_close_frame_sent:
+            self._transport.send_close()
+        self._transport.disconnect(graceful=False)
+
+    def abandon(self) -> None:
+        """Stop waiting for a socket that does not close."""
+        self._end(self._reason)
+
+    @property
+    def carries_all(self) -> bool:
+        """Whether every instrument of the plan is fed by this connection or a later one."""
+        return all(instrument.owner >= self.number for instrument in self.plan.instruments)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Put messages together and read them (called by picows)."""
+        kind = frame.msg_type
+        if kind is _TEXT or kind is _BINARY or kind is _CONTINUATION:
+            payload = frame.get_payload_as_bytes()
+            if not frame.fin or self._parts:
+                self._parts.append(payload)
+                if sum(map(len, self._parts)) > self.plan.max_message_bytes:
+                    self.close(f"message above {self.plan.max_message_bytes} bytes")
+                    return
+                if not frame.fin:
+                    return
+                payload = b"".join(self._parts)
+                self._parts.clear()
+            if self.line.receive(payload, self.decoder.message) and not self.heard.is_set():
+                self.heard.set()
+        elif kind is _CLOSE:
+            code = frame.get_close_code()
+            text = frame.get_close_message() or b""
+            self.close(
+                f"closed by the venue: {getattr(code, 'value', code)} {text[:80].decode(errors='replace')}".strip()
+            )
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """The socket is gone (called by picows)."""
+        self._end(self._reason or "connection lost")
+
+    def snapshot(self, instrument: Instrument, payload: bytes) -> None:
+        """Hand over a REST answer, kept raw like a message."""
+        if not self.done.done():
+            self.line.receive(payload, lambda body: self._read_snapshot(instrument, body))
+
+    def _read_snapshot(self, instrument: Instrument, body: bytes) -> bool:
+        self.decoder.snapshot(instrument, body)
+        return False
+
+    async def _watch(self) -> None:
+        """Close a socket that stays silent."""
+        clock, limit_ns = self._intake.clock, int(self.plan.silence_s * NS_PER_S)
+        while True:
+            quiet_ns = clock.now_ns() - self.line.last_data_ns
+            if quiet_ns >= limit_ns:
+                self.close(f"no data for {self.plan.silence_s:g} s")
+                return
+            await clock.sleep(max(0.05, (limit_ns - quiet_ns) / NS_PER_S))
+
+    async def _ping(self, ping: bytes) -> None:
+        while True:
+            await self._intake.clock.sleep(self.plan.ping_every_s)
+            self.send(ping)
+
+    def _end(self, reason: str) -> None:
+        """Once: books that only this connection fed are lost, and the reason is noted."""
+        if self.done.done():
+            return
+        for task in self._tasks:
+            task.cancel()
+        for instrument in self.plan.instruments:
+            is_mine = instrument.owner == self.number or instrument.owner < 0
+            if is_mine and instrument.number in self._intake.instruments:
+                self._intake.open_gap(instrument, self.line.last_data_ns, reason)
+        self._intake.drop_connection(self.number, reason, planned=self._planned)
+        self.done.set_result(reason)
+
+
+ConnectError: tuple[type[BaseException], ...] = (OSError, WSError, asyncio.TimeoutError)
+
+
+async def finish(connection: Connection) -> None:
+    """Close a connection that is no longer needed and wait until it is gone."""
+    connection.close("replaced", planned=True)
+    try:
+        await asyncio.wait_for(asyncio.shield(connection.done), _CLOSE_S)
+    except TimeoutError:
+        connection.abandon()

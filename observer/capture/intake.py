@@ -1,0 +1,186 @@
+"""Everything that is recorded passes here once: numbers are given out, books kept, gaps opened and closed.
+
+The intake owns the batch in the making. A `Line` per connection adds to it; the ticker adds ticks; the daemon takes
+it away about twice a second. One thread, no locks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from observer.capture.clock import Clock
+from observer.capture.counters import Counters
+from observer.kit.clock import iso
+from observer.ports import Instrument, Listing
+from observer.records import DOWN, UP
+from observer.store.batch import (
+    LOST,
+    Batch,
+    ClockStep,
+    Connected,
+    Disconnected,
+    Dropped,
+    GapSeen,
+    InstrumentSeen,
+    MarketChanged,
+    MarketSeen,
+    Note,
+    OutcomeSeen,
+)
+from observer.store.market_rows import market_row
+
+
+@dataclass(slots=True)
+class OpenGap:
+    """A book that is unknown since `start_ns`."""
+
+    start_ns: int
+    reason: str
+
+
+class Intake:
+    """The batch in the making and what its numbers mean.
+
+    Attributes:
+        raws, events, ticks, notes: the batch in the making; the lists stay the same objects when it is taken away.
+        preamble: notes that name everything alive, swapped as a whole, for whoever starts a new segment.
+        before: called with a frame's time before the frame is read, so that a tick that is due comes first.
+        ended: called with a market's id when its outcome has come.
+    """
+
+    def __init__(self, clock: Clock, counters: Counters) -> None:
+        self.clock, self.counters = clock, counters
+        self.raws: list[tuple[int, int, bytes]] = []
+        self.events: list[Any] = []
+        self.ticks: list[Any] = []
+        self.notes: list[Note] = []
+        self.preamble: tuple[Note, ...] = ()
+        self.before: Callable[[int], None] = lambda recv_ns: None
+        self.ended: Callable[[str], None] = lambda market_id: None
+        self.instruments: dict[int, Instrument] = {}
+        self.gaps: dict[int, OpenGap] = {}
+        self._alive: dict[tuple[str, int | str], Note] = {}
+        self._next = {"instrument": 0, "market": 0, "connection": 0}
+        self._seen_trades: set[tuple[int, str]] = set()
+        self._older_trades: set[tuple[int, str]] = set()
+
+    def add_instrument(self, instrument: Instrument) -> None:
+        """Give an instrument its number."""
+        instrument.number = self._number("instrument")
+        self.instruments[instrument.number] = instrument
+        self._name("instrument", instrument.number, InstrumentSeen(
+            instrument.number, instrument.venue, instrument.key, instrument.market_id, instrument.token,
+            instrument.symbol, instrument.source,
+        ))  # fmt: skip
+
+    def drop_instrument(self, instrument: Instrument) -> None:
+        """Forget an instrument whose market has ended; an open gap ends with it."""
+        self.close_gap(instrument, self.clock.now_ns())
+        self.instruments.pop(instrument.number, None)
+        self._forget("instrument", instrument.number)
+
+    def add_market(self, listing: Listing) -> int:
+        """Give a market its number; its instruments must have theirs."""
+        number = self._number("market")
+        books = {instrument.token: instrument.number for instrument in listing.instruments}
+        note = MarketSeen(
+            number, market_row(listing.market), listing.is_mirrored, listing.condition_id,
+            books.get(UP, -1), books.get(DOWN, -1),
+        )  # fmt: skip
+        self._name("market", number, note)
+        return number
+
+    def drop_market(self, number: int) -> None:
+        """Forget a market that has ended."""
+        self._forget("market", number)
+
+    def add_connection(self, venue: str, name: str, url: str) -> int:
+        """Give a connection its number; later ones have higher numbers."""
+        number = self._number("connection")
+        self._name("connection", number, Connected(number, venue, name, url, self.clock.now_ns()))
+        return number
+
+    def drop_connection(self, number: int, reason: str, *, planned: bool) -> None:
+        """Note that a connection ended."""
+        self.notes.append(Disconnected(number, self.clock.now_ns(), reason, planned))
+        self._forget("connection", number)
+
+    def open_gap(self, instrument: Instrument, since_ns: int, reason: str) -> None:
+        """The book is unknown from the last good frame on; a gap that is open already stays as it is."""
+        if instrument.number in self.gaps:
+            return
+        self.gaps[instrument.number] = OpenGap(since_ns, reason)
+        self.counters.of(instrument.venue).gaps += 1
+        instrument.book.invalidate()
+        self.events.append((LOST, instrument.owner, instrument.number, self.clock.now_ns(), reason))
+
+    def close_gap(self, instrument: Instrument, now_ns: int) -> None:
+        """The book is known again."""
+        gap = self.gaps.pop(instrument.number, None)
+        if gap is not None:
+            self.notes.append(
+                GapSeen(instrument.number, instrument.market_id, gap.start_ns, max(now_ns, gap.start_ns), gap.reason)
+            )
+
+    def is_new_trade(self, instrument: Instrument, trade_id: str) -> bool:
+        """Whether this trade was not seen before: overlapping connections send the same ones."""
+        key = (instrument.number, trade_id)
+        if key in self._seen_trades or key in self._older_trades:
+            return False
+        if len(self._seen_trades) >= 100_000:
+            self._older_trades, self._seen_trades = self._seen_trades, set()
+        self._seen_trades.add(key)
+        return True
+
+    def outcome(self, market_id: str, payoff_up: float, source: str) -> None:
+        """Note how a market ended."""
+        self.notes.append(OutcomeSeen(market_id, payoff_up, source, self.clock.now_ns()))
+        self.ended(market_id)
+
+    def changed(self, market_id: str, field_name: str, value: str) -> None:
+        """Note that a market changed."""
+        self.notes.append(MarketChanged(market_id, field_name, value, self.clock.now_ns()))
+
+    def clock_step(self, by_ns: int) -> None:
+        """Note that the wall clock jumped."""
+        self.counters.clock_steps += 1
+        self.notes.append(ClockStep(self.clock.now_ns(), by_ns))
+
+    def dropped(self, what: str, rows: int, start_ns: int, end_ns: int, reason: str) -> None:
+        """Note that something was not written."""
+        self.notes.append(Dropped(what, rows, start_ns, end_ns, reason))
+
+    def take(self) -> Batch:
+        """The batch since the last call; open gaps are told again at the end by `finish`."""
+        batch = Batch(
+            0, self.clock.now_ns(), self.clock.mono_ns(),
+            self.raws[:], self.events[:], self.ticks[:], self.notes[:],
+        )  # fmt: skip
+        self.raws.clear()
+        self.events.clear()
+        self.ticks.clear()
+        self.notes.clear()
+        return batch
+
+    def finish(self) -> None:
+        """The recorder stops: every open gap ends now, so that none is lost."""
+        now_ns = self.clock.now_ns()
+        for number in list(self.gaps):
+            self.close_gap(self.instruments[number], now_ns)
+
+    def __repr__(self) -> str:
+        return f"Intake({len(self.instruments)} instruments, {len(self.gaps)} gaps open, {iso(self.clock.now_ns())})"
+
+    def _number(self, what: str) -> int:
+        number = self._next[what]
+        self._next[what] = number + 1
+        return number
+
+    def _name(self, what: str, number: int, note: Note) -> None:
+        self.notes.append(note)
+        self._alive[what, number] = note
+        self.preamble = tuple(self._alive.values())
+
+    def _forget(self, what: str, number: int) -> None:
+        self._alive.pop((what, number), None)
+        self.preamble = tuple(self._alive.values())

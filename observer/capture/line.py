@@ -1,0 +1,170 @@
+"""What a decoder says about one connection's frames, put into the batch (`observer.ports.Line`).
+
+Only the connection that owns an instrument moves its book. A newer connection becomes owner with its first snapshot,
+so while two overlap no book is ever fed twice and none is without a feed.
+"""
+
+from collections.abc import Callable, Sequence
+
+from observer.capture.counters import count
+from observer.capture.intake import Intake
+from observer.kit.clock import NS_PER_MS
+from observer.ports import Instrument, Level
+from observer.records import UNKNOWN_NS
+from observer.store.batch import BOOK, LEVEL, PRICE, TRADE, Quarantined
+
+_LAG_WEIGHT = 0.02  # of the newest message in the smoothed lag
+
+DISAGREES = "book disagrees with the venue's best prices"
+CROSSED = "book crossed by the venue's own updates"
+
+
+class LiveLine:
+    """One connection's line into the intake.
+
+    Args:
+        intake: where everything goes.
+        venue: whose connection it is.
+        number: the connection's.
+        send: puts a text frame on the socket.
+        fetch: asks for an instrument's book by REST.
+        reopen: closes the connection for a reason and opens a new one.
+    """
+
+    __slots__ = (
+        "_counters", "_events", "_fetch", "_intake", "_raws", "_reopen", "_send", "_tops", "last_data_ns", "number",
+        "recv_ns",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        intake: Intake,
+        venue: str,
+        number: int,
+        *,
+        send: Callable[[bytes], None],
+        fetch: Callable[[Instrument], None],
+        reopen: Callable[[str], None],
+    ) -> None:
+        self._intake, self.number = intake, number
+        self._send, self._fetch, self._reopen = send, fetch, reopen
+        self._events, self._raws = intake.events, intake.raws
+        self._counters = intake.counters.of(venue)
+        self._tops: list[tuple[Instrument, int, int]] = []
+        self.recv_ns = self.last_data_ns = intake.clock.now_ns()
+
+    def receive(self, payload: bytes, read: Callable[[bytes], bool]) -> bool:
+        """Take one message off the socket: stamp it, keep it raw, read it, check what it claims.
+
+        Returns:
+            Whether it was data.
+        """
+        intake = self._intake
+        self.recv_ns = recv_ns = intake.clock.now_ns()
+        intake.before(recv_ns)
+        self._raws.append((self.number, recv_ns, payload))
+        counters = self._counters
+        counters.messages += 1
+        counters.payload_bytes += len(payload)
+        is_data = read(payload)
+        if self._tops:
+            self._check_tops()
+        if is_data:
+            self.last_data_ns = counters.last_data_ns = recv_ns
+        return is_data
+
+    def book(
+        self, instrument: Instrument, bids: Sequence[Level], asks: Sequence[Level], venue_ns: int, seq: int = -1
+    ) -> None:
+        """A whole book; the newest connection that sends one owns the instrument from here on."""
+        if instrument.owner > self.number:
+            return
+        instrument.owner = self.number
+        instrument.book.replace(bids, asks)
+        self._events.append(
+            (BOOK, self.number, instrument.number, self.recv_ns, venue_ns, seq, tuple(bids), tuple(asks))
+        )
+        self._counters.events += 1
+        self._intake.close_gap(instrument, self.recv_ns)
+
+    def level(self, instrument: Instrument, side: int, price: int, size: int, venue_ns: int, seq: int = -1) -> None:
+        """The new total at one price."""
+        book = instrument.book
+        if instrument.owner != self.number or not book.is_valid:
+            return
+        book.set(side, price, size)
+        self._events.append((LEVEL, self.number, instrument.number, self.recv_ns, venue_ns, seq, side, price, size))
+        self._counters.events += 1
+        self._see_lag(venue_ns)
+
+    def trade(self, instrument: Instrument, side: int, price: int, size: int, venue_ns: int, trade_id: str) -> None:
+        """A trade, once."""
+        if self._intake.is_new_trade(instrument, trade_id):
+            self._events.append(
+                (TRADE, self.number, instrument.number, self.recv_ns, venue_ns, side, price, size, trade_id)
+            )
+            self._counters.events += 1
+
+    def price(self, instrument: Instrument, price: int, venue_ns: int) -> None:
+        """A bare price of an underlying; the newest connection that sends one owns the instrument."""
+        if instrument.owner > self.number:
+            return
+        instrument.owner = self.number
+        self._events.append((PRICE, self.number, instrument.number, self.recv_ns, venue_ns, price))
+        self._counters.events += 1
+        self._see_lag(venue_ns)
+
+    def top(self, instrument: Instrument, best_bid: int, best_ask: int) -> None:
+        """The venue's best prices; checked when the whole message has been read."""
+        self._tops.append((instrument, best_bid, best_ask))
+
+    def lost(self, instrument: Instrument, reason: str) -> None:
+        """A message was missed."""
+        if instrument.owner == self.number or instrument.owner < 0:
+            self._intake.open_gap(instrument, self.last_data_ns, reason)
+            self._fetch(instrument)
+
+    def lost_all(self, reason: str) -> None:
+        """Open the connection anew; its books are lost when it closes."""
+        self._reopen(reason)
+
+    def refuse(self, reason: str) -> None:
+        """The message in hand is wrong; it stays raw, flagged."""
+        count(self._counters.refused, reason)
+        self._intake.notes.append(Quarantined(len(self._raws) - 1, self.number, reason))
+
+    def unknown(self, what: str) -> None:
+        """An event type that no decoder knows."""
+        count(self._counters.unknown, what[:60])
+
+    def send(self, payload: bytes) -> None:
+        """Send a text frame."""
+        self._send(payload)
+
+    def fetch(self, instrument: Instrument) -> None:
+        """Ask for a book by REST."""
+        self._fetch(instrument)
+
+    def outcome(self, market_id: str, payoff_up: float, source: str) -> None:
+        """Note how a market ended."""
+        self._intake.outcome(market_id, payoff_up, source)
+
+    def changed(self, market_id: str, field_name: str, value: str) -> None:
+        """Note that a market changed."""
+        self._intake.changed(market_id, field_name, value)
+
+    def _check_tops(self) -> None:
+        """Hold the books against what the message said last of each instrument."""
+        last = {id(top[0]): top for top in self._tops} if len(self._tops) > 1 else {0: self._tops[0]}
+        for instrument, best_bid, best_ask in last.values():
+            book = instrument.book
+            if instrument.owner != self.number or not book.is_valid:
+                continue
+            if book.best(0) != best_bid or book.best(1) != best_ask:
+                self.lost(instrument, DISAGREES)
+        self._tops.clear()
+
+    def _see_lag(self, venue_ns: int) -> None:
+        if venue_ns != UNKNOWN_NS:
+            counters = self._counters
+            counters.lag_ms += _LAG_WEIGHT * ((self.recv_ns - venue_ns) / NS_PER_MS - counters.lag_ms)

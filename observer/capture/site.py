@@ -1,0 +1,214 @@
+"""One venue being recorded: what it lists, which streams carry it, whether its books are right, how its markets ended.
+
+Four small loops: discover (what is there), fetch (books that somebody asked for), check (books against REST), and
+outcomes (markets that have closed). A failure in one is said, counted and tried again; it never ends another.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from observer.backoff import Backoff
+from observer.capture.connection import Connection
+from observer.capture.intake import Intake
+from observer.capture.outcomes import Pending
+from observer.capture.probe import same_book
+from observer.capture.stream import Stream
+from observer.capture.ticker import Ticker
+from observer.kit.clock import NS_PER_S
+from observer.kit.console import say
+from observer.ports import Instrument, Listing, Rest, RestError, Selection, Venue
+
+DISCOVER_S = 30.0
+CHECK_S = 2.0  # one book each
+BOOK_WAIT_S = 10.0  # a lost book that is not known again by then costs the connection its life
+LINGER_NS = 2 * NS_PER_S  # after its close a market stays for its last tick and trades
+REST_DISAGREES = "book disagrees with REST"
+
+
+class Site:
+    """Records one venue.
+
+    Args:
+        venue: the protocol.
+        selection: which markets.
+        intake, ticker: where frames and ticks go.
+        rest: HTTP.
+        pending: markets whose outcome is still to come.
+        rng: for back-off jitter.
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        selection: Selection,
+        intake: Intake,
+        ticker: Ticker,
+        rest: Rest,
+        pending: Pending,
+        rng: random.Random,
+    ) -> None:
+        self.venue, self.selection = venue, selection
+        self._intake, self._ticker, self._rest, self._pending, self._rng = intake, ticker, rest, pending, rng
+        self.listings: dict[str, tuple[Listing, int]] = {}
+        self.streams: dict[str, Stream] = {}
+        self._instruments: dict[str, Instrument] = {}
+        self._wanted: dict[int, Connection] = {}  # instrument number -> who asked for its book
+        self._asked = asyncio.Event()
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Record until cancelled."""
+        for feed in self.venue.feeds(self.selection):
+            self._known(feed)
+        loops = [
+            self._every(DISCOVER_S, self.discover, "discovery"),
+            self._every(CHECK_S, self._check_next, "check"),
+            self._every(5.0, self._ask_outcomes, "outcomes"),
+            self._fetch_loop(),
+        ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for loop in loops:
+                    group.create_task(loop)
+        finally:
+            await asyncio.gather(*(stream.stop() for stream in self.streams.values()))
+
+    async def discover(self) -> None:
+        """Bring listings and streams up to what the venue lists now."""
+        now_ns = self._intake.clock.now_ns()
+        found = await self.venue.discover(self._rest, self.selection, now_ns)
+        for listing in found:
+            is_new = listing.market.market_id not in self.listings and listing.market.close_ns > now_ns
+            if is_new and self.selection.wants(listing):
+                self._add(listing)
+        for market_id, (listing, _) in list(self.listings.items()):
+            if listing.market.close_ns + LINGER_NS < self._intake.clock.now_ns():
+                self._end(market_id)
+        self._plan()
+
+    def _add(self, listing: Listing) -> None:
+        shared = tuple(self._known(instrument) for instrument in listing.instruments)
+        listing = replace(listing, instruments=shared)
+        number = self._intake.add_market(listing)
+        self.listings[listing.market.market_id] = (listing, number)
+        self._ticker.add(listing, number)
+        self._pending.add(listing)
+
+    def _known(self, instrument: Instrument) -> Instrument:
+        """The instrument of this key: windows cut from one market share their books."""
+        if instrument.key not in self._instruments:
+            self._intake.add_instrument(instrument)
+            self._instruments[instrument.key] = instrument
+        return self._instruments[instrument.key]
+
+    def _end(self, market_id: str) -> None:
+        """A window has closed; instruments that no other window needs go with it."""
+        listing, number = self.listings.pop(market_id)
+        self._ticker.drop(market_id)
+        needed = {i.key for other, _ in self.listings.values() for i in other.instruments}
+        for instrument in listing.instruments:
+            if instrument.key not in needed and self._instruments.pop(instrument.key, None) is not None:
+                self._intake.drop_instrument(instrument)
+        self._intake.drop_market(number)
+
+    def _plan(self) -> None:
+        """Open, change and close streams so that they carry the instruments there are."""
+        plans = {plan.name: plan for plan in self.venue.plan(list(self._instruments.values()))}
+        for name in [name for name in self.streams if name not in plans]:
+            self._spawn(self.streams.pop(name).stop())
+        for name, plan in plans.items():
+            stream = self.streams.get(name)
+            if stream is None:
+                backoff = Backoff(self._rng)
+                self.streams[name] = Stream(self._intake, self.venue, plan, self._want_book, backoff)
+            elif {id(i) for i in stream.plan.instruments} != {id(i) for i in plan.instruments}:
+                stream.change(plan)
+
+    def _want_book(self, connection: Connection, instrument: Instrument) -> None:
+        self._wanted[instrument.number] = connection
+        self._asked.set()
+
+    async def _fetch_loop(self) -> None:
+        """Fetch the books that decoders asked for, one at a time."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            while self._wanted:
+                number, connection = next(iter(self._wanted.items()))
+                del self._wanted[number]
+                instrument = self._intake.instruments.get(number)
+                if instrument is None or connection.done.done():
+                    continue
+                try:
+                    payload = await self.venue.snapshot(self._rest, instrument)
+                except RestError as error:
+                    say(f"{self.venue.name}: no book of {instrument.key} by REST ({error})")
+                    self._spawn(self._again(connection, instrument, error.retry_after_s or 1.0))
+                else:
+                    connection.snapshot(instrument, payload)
+                self._spawn(self._insist(connection, instrument))
+
+    async def _again(self, connection: Connection, instrument: Instrument, wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
+        if not instrument.book.is_valid and not connection.done.done():
+            self._want_book(connection, instrument)
+
+    async def _insist(self, connection: Connection, instrument: Instrument) -> None:
+        """Open the connection anew where a lost book stays lost."""
+        await self._intake.clock.sleep(BOOK_WAIT_S)
+        is_lost = instrument.number in self._intake.gaps and instrument.owner in (connection.number, -1)
+        if is_lost and not connection.done.done():
+            connection.close(f"book of {instrument.key[:20]} still unknown after {BOOK_WAIT_S:g} s")
+
+    async def _check_next(self) -> None:
+        """Hold the next market's book against REST; two disagreements while it stood still make it lost."""
+        books = [i for i in self._instruments.values() if i.token and i.book.is_valid]
+        if not books:
+            return
+        instrument = books[self._rng.randrange(len(books))]
+        stream = self._stream_of(instrument)
+        if stream is None or stream.connection is None:
+            return
+        connection = stream.connection
+        for _ in range(2):
+            version = instrument.book.version
+            payload = await self.venue.snapshot(self._rest, instrument)
+            is_still = instrument.book.version == version and instrument.book.is_valid
+            if not is_still or connection.done.done() or same_book(self.venue, connection.plan, instrument, payload):
+                return
+            await self._intake.clock.sleep(1.0)
+        connection.line.lost(instrument, REST_DISAGREES)
+
+    def _stream_of(self, instrument: Instrument) -> Stream | None:
+        carrying = (s for s in self.streams.values() if any(i is instrument for i in s.plan.instruments))
+        return next(carrying, None)
+
+    async def _ask_outcomes(self) -> None:
+        """Ask how closed markets ended."""
+        for market in self._pending.due(self.venue.name, self._intake.clock.now_ns()):
+            ended = await self.venue.outcome(self._rest, market.listing)
+            if ended.payoff_up is not None:
+                self._intake.outcome(market.listing.market.market_id, ended.payoff_up, ended.source)
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]], what: str) -> None:
+        """Do something again and again; a venue that refuses or answers nonsense is said and survived."""
+        backoff = Backoff(self._rng)
+        while True:
+            try:
+                await work()
+                backoff.reset()
+                await self._intake.clock.sleep(seconds)
+            except (RestError, msgspec.MsgspecError) as error:
+                wait_s = max(getattr(error, "retry_after_s", 0.0), backoff.next_s())
+                say(f"{self.venue.name}: {what} failed ({error}); next try in {wait_s:.1f} s")
+                await asyncio.sleep(wait_s)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

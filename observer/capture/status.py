@@ -1,0 +1,62 @@
+"""What the recorder is doing, as plain data: the same for `/health`, `/metrics`, the terminal view and the tests."""
+
+import resource
+import sys
+from typing import Any
+
+from observer.capture.clock import Clock
+from observer.capture.counters import Counters, VenueCounters
+from observer.capture.intake import Intake
+from observer.capture.site import Site
+from observer.kit.clock import NS_PER_S, iso
+
+
+def status(clock: Clock, counters: Counters, intake: Intake, sites: dict[str, Site]) -> dict[str, Any]:
+    """The recorder now.
+
+    Returns:
+        `now`, `clock_offset_s`, `clock_steps`, `ticks`, `tick_rows`, `lateness_ms` (p50, p99), `rss_mb`, and per venue
+        what `_venue` says.
+    """
+    now_ns = clock.now_ns()
+    return {
+        "now": iso(now_ns),
+        "clock_offset_s": round(clock.offset_s, 3),
+        "clock_steps": counters.clock_steps,
+        "ticks": counters.ticks,
+        "tick_rows": counters.tick_rows,
+        "lateness_ms": {"p50": counters.lateness_ms(0.5), "p99": counters.lateness_ms(0.99)},
+        "rss_mb": _rss_mb(),
+        "venues": {name: _venue(name, site, counters.of(name), intake, now_ns) for name, site in sites.items()},
+    }
+
+
+def _venue(name: str, site: Site, counters: VenueCounters, intake: Intake, now_ns: int) -> dict[str, Any]:
+    """One venue: markets, streams, messages and bytes so far, age of the last data, gaps, refusals."""
+    books = [i for i in intake.instruments.values() if i.venue == name]
+    open_streams = [s for s in site.streams.values() if s.connection is not None and not s.connection.done.done()]
+    age_s = (now_ns - counters.last_data_ns) / NS_PER_S if counters.last_data_ns else None
+    return {
+        "markets": len(site.listings),
+        "books": len(books),
+        "books_valid": sum(i.book.is_valid for i in books),
+        "streams": len(site.streams),
+        "streams_open": len(open_streams),
+        "messages": counters.messages,
+        "payload_bytes": counters.payload_bytes,
+        "events": counters.events,
+        "data_age_s": None if age_s is None else round(age_s, 2),
+        "lag_ms": round(counters.lag_ms, 1),
+        "gaps": counters.gaps,
+        "gaps_open": sum(intake.instruments[n].venue == name for n in intake.gaps if n in intake.instruments),
+        "reconnects": counters.reconnects,
+        "refused": dict(counters.refused),
+        "unknown": dict(counters.unknown),
+        "closed": dict(counters.closed),
+    }
+
+
+def _rss_mb() -> float:
+    """Peak resident memory of this process, MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20) if sys.platform == "darwin" else peak / 1024, 1)

@@ -1,0 +1,131 @@
+"""One stream of a venue, kept alive for as long as it is wanted.
+
+A stream outlives its connections. When it needs a new one on purpose (its instruments changed, its connection grew
+old) the new one is opened and heard before the old one is closed; when it needs one because the old one failed, it
+waits by the back-off first.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from observer.backoff import Backoff
+from observer.capture.connection import ConnectError, Connection, finish
+from observer.capture.counters import count
+from observer.capture.intake import Intake
+from observer.kit.console import say
+from observer.ports import Instrument, StreamPlan, Venue
+
+GOOD_S = 30.0  # data for so long: the next failure is a new one, not a repeated one
+OVERLAP_S = 10.0  # a new connection that has not fed every book by then takes over all the same
+
+
+class Stream:
+    """Keeps one plan recorded.
+
+    Args:
+        intake: where frames go.
+        venue: whose stream it is.
+        plan: what it carries; `change` replaces it.
+        fetch: asks for a book by REST.
+        backoff: how long to wait after a failure.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        venue: Venue,
+        plan: StreamPlan,
+        fetch: Callable[[Connection, Instrument], None],
+        backoff: Backoff,
+    ) -> None:
+        self.plan, self._intake, self._venue, self._fetch, self._backoff = plan, intake, venue, fetch, backoff
+        self.connection: Connection | None = None
+        self._changed = asyncio.Event()
+        self._task = asyncio.create_task(self._run(), name=f"{venue.name}/{plan.name}")
+
+    def change(self, plan: StreamPlan) -> None:
+        """Carry other instruments from now on."""
+        self.plan = plan
+        self._changed.set()
+
+    async def stop(self) -> None:
+        """Close the connection and end."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        if self.connection is not None:
+            await finish(self.connection)
+
+    async def _run(self) -> None:
+        while True:
+            current = self.connection = await self._opened()
+            while not current.done.done():
+                wants_new = await self._wait(current)
+                if wants_new:
+                    self.connection = current = await self._overlapped(current)
+            reason = current.done.result()
+            counters = self._intake.counters.of(self._venue.name)
+            count(counters.closed, reason)
+            counters.reconnects += 1
+            wait_s = self._backoff.next_s()
+            say(f"{self._venue.name} {self.plan.name}: {reason}; opening it again in {wait_s:.1f} s")
+            await asyncio.sleep(wait_s)
+
+    async def _opened(self) -> Connection:
+        """A connection that is open; waits by the back-off between tries."""
+        while True:
+            self._changed.clear()
+            connection = Connection(self._intake, self._venue, self.plan, self._fetch)
+            try:
+                await connection.open()
+            except ConnectError as error:
+                count(self._intake.counters.of(self._venue.name).closed, connection.done.result())
+                wait_s = self._backoff.next_s()
+                say(f"{self._venue.name} {self.plan.name}: cannot connect ({error}); next try in {wait_s:.1f} s")
+                await asyncio.sleep(wait_s)
+            else:
+                return connection
+
+    async def _wait(self, current: Connection) -> bool:
+        """Wait until the connection ends (False) or a new one is wanted on purpose (True)."""
+        good = asyncio.create_task(self._good(current))
+        changed = asyncio.create_task(self._changed.wait())
+        life_s = self.plan.life_s
+        aged = asyncio.create_task(self._intake.clock.sleep(life_s)) if life_s else None
+        wanted = {changed} if aged is None else {changed, aged}
+        try:
+            await asyncio.wait({current.done, *wanted}, return_when=asyncio.FIRST_COMPLETED)
+            return not current.done.done()
+        finally:
+            for task in (good, changed, aged):
+                if task is not None:
+                    task.cancel()
+
+    async def _good(self, current: Connection) -> None:
+        """Forgive past failures once a connection has been good for a while."""
+        await current.heard.wait()
+        await asyncio.sleep(GOOD_S)
+        self._backoff.reset()
+
+    async def _overlapped(self, old: Connection) -> Connection:
+        """Open the next connection beside the old one and close the old one when it is no longer needed."""
+        self._changed.clear()
+        new = Connection(self._intake, self._venue, self.plan, self._fetch)
+        try:
+            await new.open()
+        except ConnectError as error:
+            say(f"{self._venue.name} {self.plan.name}: cannot open the next connection ({error}); keeping the old one")
+            await asyncio.sleep(self._backoff.next_s())
+            self._changed.set()
+            return old
+        waited_s = 0.0
+        while not (new.done.done() or old.done.done() or new.carries_all) and waited_s < OVERLAP_S:
+            await self._intake.clock.sleep(0.1)
+            waited_s += 0.1
+        if new.done.done():
+            self._changed.set()
+            return old
+        for instrument in new.plan.instruments:
+            if instrument.owner == old.number and instrument.book.is_valid:
+                self._intake.open_gap(instrument, new.line.last_data_ns, "new connection without a snapshot in time")
+        await finish(old)
+        return new
