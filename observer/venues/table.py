@@ -1,0 +1,14 @@
+"""The venues that can be recorded: one file or package each, and one line here.
+
+A member is a class that takes the addresses (`observer.venues.urls`) and implements `observer.ports.Venue`; every
+member passes `observer.venues.check`. Nothing is imported until a venue is asked for.
+"""
+
+from observer.kit.registry import Registry
+
+VENUES = Registry(
+    "venue",
+    {
+        "polymarket": "observer.venues.polymarket:Polymarket",
+    },
+)
