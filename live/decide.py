@@ -9,8 +9,7 @@ Shapes: L window length, F features, A = 3 actions.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +24,7 @@ F32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     """One arm's answer at one tick, and what it was based on."""
 
     action: int  # HOLD, BUY or SELL

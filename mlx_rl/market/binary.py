@@ -15,6 +15,7 @@ NO_ORDER = -1
 
 # Indexed [position][action]; positions FLAT, UP, DOWN; actions HOLD, BUY, SELL.
 IS_ALLOWED: NDArray[np.bool_] = np.array([[True, True, True], [True, False, True], [True, True, False]])
+_MASKS = np.stack([IS_ALLOWED, IS_ALLOWED & [True, False, False]])  # [is an order in flight][position][action]
 ORDER_OF: NDArray[np.int64] = np.array(
     [[NO_ORDER, OPEN_UP, OPEN_DOWN], [NO_ORDER, NO_ORDER, CLOSE_UP], [NO_ORDER, CLOSE_DOWN, NO_ORDER]]
 )
@@ -28,9 +29,7 @@ def action_mask(position: ArrayLike, pending: ArrayLike = False) -> NDArray[np.b
         position: FLAT, UP or DOWN.
         pending: True where an order is in flight; then only HOLD is allowed.
     """
-    mask = IS_ALLOWED[np.asarray(position)].copy()
-    mask[..., 1:] &= ~np.asarray(pending, dtype=np.bool_)[..., None]
-    return mask
+    return _MASKS[np.asarray(pending, np.intp), np.asarray(position)]
 
 
 def order_of(position: ArrayLike, action: ArrayLike) -> NDArray[np.int64]:

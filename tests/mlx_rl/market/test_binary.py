@@ -27,6 +27,12 @@ def test_only_hold_while_an_order_is_in_flight() -> None:
     mask = action_mask([FLAT, UP, DOWN, FLAT], [True, True, True, False])
 
     assert mask.tolist() == [[True, False, False]] * 3 + [[True, True, True]]
+
+
+def test_a_mask_belongs_to_its_caller() -> None:
+    action_mask(FLAT)[:] = False
+    action_mask([FLAT, UP])[:] = False
+
     assert action_mask(FLAT).all()  # the table behind it was not changed
 
 
