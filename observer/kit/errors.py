@@ -27,3 +27,7 @@ class SchemaMismatch(ToolkitError):
 
 class NotBuilt(UsageError):
     """A door that exists in the design and not yet in the code; it says so and exits 2."""
+
+
+class StorageFailed(ToolkitError):
+    """The disk failed under a recording; nothing can be vouched for any more, so the process must stop (exit 1)."""
