@@ -64,7 +64,7 @@ class _Host:
 
 
 class HttpRest:
-    """Implements `observer.ports.Rest` on httpx. Use as an async context manager, or call `aclose`.
+    """Implements `observer.ports.Rest` on httpx. Use as an async context manager, or call `close`.
 
     Args:
         addresses: name -> base URL, as from `observer.venues.urls.resolve`; requests below one of them share its fate.
@@ -105,9 +105,9 @@ class HttpRest:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
+        await self.close()
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
