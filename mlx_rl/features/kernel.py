@@ -13,6 +13,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from mlx_rl.features import layout
 from mlx_rl.features import step as compiled
 from mlx_rl.features.edge import EDGE
 from mlx_rl.features.schema import FeatureSchema
@@ -43,8 +44,8 @@ class FeatureKernel:
         self.schema = schema
         self._ints, self._floats = _constants(schema)
         self._prices: dict[str, tuple[_Ints, _Floats]] = {}
-        self._market_ints = np.zeros(compiled.N_MI, np.int64)
-        self._market_floats = np.zeros(compiled.N_MF)
+        self._market_ints = np.zeros(layout.N_MI, np.int64)
+        self._market_floats = np.zeros(layout.N_MF)
         self._state: _State | None = None
         self._last_ns = 0
         self._clock = np.zeros(1, np.int64)
@@ -60,18 +61,18 @@ class FeatureKernel:
             raise BadRecording(
                 f"{market.market_id}: strike {market.strike} is not a price in USD. Record None where it is unknown."
             )
-        runs_on = bool(self._ints[compiled.C_RELATIVE])
+        runs_on = bool(self._ints[layout.C_RELATIVE])
         series = market.series if runs_on else ""
         if series not in self._prices:
-            self._prices[series] = (np.zeros(compiled.N_PI, np.int64), np.zeros(compiled.N_PF))
-            compiled.reset_price(*self._prices[series])
+            self._prices[series] = (np.zeros(layout.N_PI, np.int64), np.zeros(layout.N_PF))
+            layout.reset_price(*self._prices[series])
         price_ints, price_floats = self._prices[series]
         if not runs_on:
-            compiled.reset_price(price_ints, price_floats)
+            layout.reset_price(price_ints, price_floats)
         strike = float("nan") if market.strike is None else float(market.strike)
-        compiled.reset_market(
+        layout.reset_market(
             self._market_ints, self._market_floats, market.open_ns, market.close_ns, strike,
-            int(self._ints[compiled.C_AVERAGE_NS]),
+            int(self._ints[layout.C_AVERAGE_NS]),
         )  # fmt: skip
         self._state = (
             price_ints, price_floats, self._market_ints, self._market_floats, self._ints, self._floats,
@@ -118,8 +119,8 @@ class FeatureKernel:
 
     def _advance(self, first_ns: int, last_ns: int) -> None:
         """Note how far the clock went; a window's first tick may find a history from its own future."""
-        if self._last_ns == 0 and self._state is not None and self._state[0][compiled.P_SEEN_NS] > first_ns:
-            compiled.reset_price(self._state[0], self._state[1])
+        if self._last_ns == 0 and self._state is not None and self._state[0][layout.P_SEEN_NS] > first_ns:
+            layout.reset_price(self._state[0], self._state[1])
         self._last_ns = last_ns
 
 
@@ -150,25 +151,25 @@ def _constants(schema: FeatureSchema) -> tuple[_Ints, _Floats]:
     p = schema.params
     relative = p["reference"] == "underlying"
     minute = p["underlying_minute_move"] if relative else p["own_mid_minute_move"]
-    ints, floats = np.zeros(compiled.N_CI, np.int64), np.zeros(compiled.N_CF)
-    ints[compiled.C_RELATIVE] = relative
-    ints[compiled.C_EDGE] = schema.columns == EDGE.columns
+    ints, floats = np.zeros(layout.N_CI, np.int64), np.zeros(layout.N_CF)
+    ints[layout.C_RELATIVE] = relative
+    ints[layout.C_EDGE] = schema.columns == EDGE.columns
     for at, name in (
-        (compiled.C_FLOW_NS, "flow_window_s"),
-        (compiled.C_INTENSITY_NS, "intensity_window_s"),
-        (compiled.C_LARGE_NS, "large_trade_window_s"),
-        (compiled.C_STALE_NS, "stale_s"),
-        (compiled.C_AVERAGE_NS, "average_s"),
-        (compiled.C_GRACE_NS, "strike_grace_s"),
+        (layout.C_FLOW_NS, "flow_window_s"),
+        (layout.C_INTENSITY_NS, "intensity_window_s"),
+        (layout.C_LARGE_NS, "large_trade_window_s"),
+        (layout.C_STALE_NS, "stale_s"),
+        (layout.C_AVERAGE_NS, "average_s"),
+        (layout.C_GRACE_NS, "strike_grace_s"),
     ):
         ints[at] = round(p.get(name, 0.0) * NS_PER_S)
     for at, minutes in (
-        (compiled.C_SCALE_1M, 1), (compiled.C_SCALE_5M, 5), (compiled.C_SCALE_10M, 10), (compiled.C_SCALE_1H, 60),
+        (layout.C_SCALE_1M, 1), (layout.C_SCALE_5M, 5), (layout.C_SCALE_10M, 10), (layout.C_SCALE_1H, 60),
     ):  # fmt: skip
         floats[at] = minute * sqrt(minutes)
-    floats[compiled.C_SPREAD] = p["spread_usd"]
-    floats[compiled.C_INTENSITY] = p["intensity_per_s"] * p["intensity_window_s"]
-    floats[compiled.C_SIGMA_FLOOR] = p.get("sigma_floor", 0.0)
-    floats[compiled.C_SIGMA_AFTER_S] = p.get("sigma_after_s", 0.0)
-    floats[compiled.C_AGE_S] = p.get("age_s", 1.0)
+    floats[layout.C_SPREAD] = p["spread_usd"]
+    floats[layout.C_INTENSITY] = p["intensity_per_s"] * p["intensity_window_s"]
+    floats[layout.C_SIGMA_FLOOR] = p.get("sigma_floor", 0.0)
+    floats[layout.C_SIGMA_AFTER_S] = p.get("sigma_after_s", 0.0)
+    floats[layout.C_AGE_S] = p.get("age_s", 1.0)
     return ints, floats
