@@ -4,10 +4,14 @@ A strategy has a direction to offer (Up, Down or none) and never more: the accou
 SELL now opens, closes, or is not to be had. Each strategy keeps its window's memory to itself and loses it at
 `start`, so one object per market series is enough and windows cannot speak to each other.
 
+A rule that needs nothing but Up's price is written as a `PriceRule`, its direction alone; `build` makes a strategy
+of it.
+
 Prices are USD per share, which for a binary market is a probability.
 """
 
-from typing import Annotated, Any, Protocol
+import math
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,10 +65,66 @@ class Strategy(Protocol):
         ...
 
 
+class Quiet(Protocol):
+    """Settings that say how long before the close a rule falls silent."""
+
+    quiet_s: float
+
+
+@runtime_checkable
+class PriceRule(Protocol):
+    """A rule that sees Up's price and nothing else.
+
+    Attributes:
+        name, Settings: as a strategy's.
+        settings: what it was built with.
+    """
+
+    name: str
+    Settings: type[BaseModel]
+    settings: Quiet
+
+    def start(self) -> None:
+        """Begin a window: forget the last one."""
+        ...
+
+    def direction(self, price: float) -> int:
+        """See one tick's price of Up, NaN where a side is not quoted: +1 for Up, -1 for Down, 0 for neither."""
+        ...
+
+
+class FromPrice:
+    """A price rule as a strategy: it goes where the rule points, and holds without a price and near the close."""
+
+    def __init__(self, rule: PriceRule) -> None:
+        self.rule, self.name, self.Settings = rule, rule.name, rule.Settings
+        self.note = ""
+
+    def start(self, market: Market) -> None:
+        """Begin a window with the rule's memory empty."""
+        self.market = market
+        self.rule.start()
+
+    def act(
+        self,
+        recv_ns: int,
+        row: NDArray[np.float64],
+        state: NDArray[np.float32] | None,
+        position: int,
+        mask: NDArray[np.bool_],
+    ) -> int:
+        """Show the rule every price, and follow it."""
+        price = price_up(row)
+        self.note = "no price" if math.isnan(price) else ""
+        direction = self.rule.direction(price)
+        return HOLD if is_quiet(self.market, recv_ns, self.rule.settings.quiet_s) else toward(direction, mask)
+
+
 def build(name: str, **settings: Any) -> Strategy:
     """Make the strategy called `name`; raises `UsageError` for an unknown name."""
     member = STRATEGIES[name]
-    return member(member.Settings(**settings))
+    made = member(member.Settings(**settings))
+    return FromPrice(made) if isinstance(made, PriceRule) else made
 
 
 def price_up(row: NDArray[np.float64]) -> float:

@@ -55,8 +55,8 @@ class FairValue:
     name = "fair_value"
     Settings = FairValueSettings
 
-    def __init__(self, settings: FairValueSettings | None = None) -> None:
-        self.settings = settings or FairValueSettings()
+    def __init__(self, settings: FairValueSettings) -> None:
+        self.settings = settings
         self.note = ""
 
     def start(self, market: Market) -> None:

@@ -7,17 +7,12 @@ the default weights (0.4, 0.2, 0.4) no rule acts alone, and two that agree act: 
 The weights are not learnt and make no claim; the gate that learns them is a model, not a rule.
 """
 
-import math
-
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from mlx_rl.strategies.contract import DEFAULT_QUIET_S, QuietSeconds, is_quiet, price_up, toward
+from mlx_rl.strategies.contract import DEFAULT_QUIET_S, QuietSeconds
 from mlx_rl.strategies.fade_spike import FadeSpike, FadeSpikeSettings
 from mlx_rl.strategies.mean_revert import MeanRevert, MeanRevertSettings
 from mlx_rl.strategies.momentum import Momentum, MomentumSettings
-from observer.records import HOLD, Market
 
 
 class GatingSettings(BaseModel):
@@ -41,38 +36,21 @@ class Gating:
     name = "gating"
     Settings = GatingSettings
 
-    def __init__(self, settings: GatingSettings | None = None) -> None:
-        self.settings = s = settings or GatingSettings()
-        self.note = ""
+    def __init__(self, settings: GatingSettings) -> None:
+        self.settings = s = settings
         self.voters = (
             (s.mean_revert_weight, MeanRevert(s.mean_revert)),
             (s.momentum_weight, Momentum(s.momentum)),
             (s.fade_spike_weight, FadeSpike(s.fade_spike)),
         )
 
-    def start(self, market: Market) -> None:
+    def start(self) -> None:
         """Begin a window with every voter's memory empty."""
-        self.market = market
         for _, voter in self.voters:
-            voter.start(market)
+            voter.start()
 
-    def direction(self, row: NDArray[np.float64]) -> int:
+    def direction(self, price: float) -> int:
         """Let all three see the tick and count: +1 or -1 where the weighted mean reaches the quorum, else 0."""
-        votes = sum(weight * voter.direction(row) for weight, voter in self.voters)
+        votes = sum(weight * voter.direction(price) for weight, voter in self.voters)
         mean = votes / sum(weight for weight, _ in self.voters)
         return (mean >= self.settings.quorum) - (mean <= -self.settings.quorum)
-
-    def act(
-        self,
-        recv_ns: int,
-        row: NDArray[np.float64],
-        state: NDArray[np.float32] | None,
-        position: int,
-        mask: NDArray[np.bool_],
-    ) -> int:
-        """Go with the vote; hold without a price and near the close."""
-        direction = self.direction(row)
-        self.note = "no price" if math.isnan(price_up(row)) else ""
-        if is_quiet(self.market, recv_ns, self.settings.quiet_s):
-            return HOLD
-        return toward(direction, mask)

@@ -4,15 +4,10 @@ The move is the price now less the price `lookback_ticks` ticks ago, both of whi
 gap in the quotes is not bridged.
 """
 
-import math
-from collections import deque
-
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from mlx_rl.strategies.contract import DEFAULT_QUIET_S, QuietSeconds, is_quiet, price_up, toward
-from observer.records import HOLD, Market
+from mlx_rl.strategies.contract import DEFAULT_QUIET_S, QuietSeconds
+from mlx_rl.strategies.move import Move
 
 
 class MomentumSettings(BaseModel):
@@ -33,35 +28,15 @@ class Momentum:
     name = "momentum"
     Settings = MomentumSettings
 
-    def __init__(self, settings: MomentumSettings | None = None) -> None:
-        self.settings = settings or MomentumSettings()
-        self.note = ""
+    def __init__(self, settings: MomentumSettings) -> None:
+        self.settings = settings
+        self.move = Move(settings.lookback_ticks)
 
-    def start(self, market: Market) -> None:
+    def start(self) -> None:
         """Begin a window with an empty memory."""
-        self.market = market
-        self.prices: deque[float] = deque(maxlen=self.settings.lookback_ticks + 1)
+        self.move.forget()
 
-    def direction(self, row: NDArray[np.float64]) -> int:
+    def direction(self, price: float) -> int:
         """Remember this tick's price; +1 after a rise, -1 after a fall, else 0."""
-        self.prices.append(price_up(row))
-        if len(self.prices) <= self.settings.lookback_ticks:
-            return 0
-        # Rounded to a hundredth of the finest price step, so that 0.53 - 0.50 counts as 0.03.
-        move = round(self.prices[-1] - self.prices[0], 6)
+        move = self.move.see(price)
         return (move >= self.settings.threshold) - (move <= -self.settings.threshold)
-
-    def act(
-        self,
-        recv_ns: int,
-        row: NDArray[np.float64],
-        state: NDArray[np.float32] | None,
-        position: int,
-        mask: NDArray[np.bool_],
-    ) -> int:
-        """Go with the move; hold without a price and near the close."""
-        direction = self.direction(row)
-        self.note = "no price" if math.isnan(self.prices[-1]) else ""
-        if is_quiet(self.market, recv_ns, self.settings.quiet_s):
-            return HOLD
-        return toward(direction, mask)

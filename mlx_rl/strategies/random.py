@@ -31,8 +31,8 @@ class Random:
     name = "random"
     Settings = RandomSettings
 
-    def __init__(self, settings: RandomSettings | None = None) -> None:
-        self.settings = settings or RandomSettings()
+    def __init__(self, settings: RandomSettings) -> None:
+        self.settings = settings
         self.note = ""
 
     def start(self, market: Market) -> None:

@@ -30,7 +30,7 @@ from observer.records import (
 )
 from tests.samples.tapes import make_market, make_tape
 
-SHARED = {"__init__", "contract", "check"}
+SHARED = {"__init__", "contract", "check", "move"}
 
 
 def ticks(
@@ -83,7 +83,7 @@ class Remembers:
     """Breaks the contract: counts ticks over all windows and trades on the 800th."""
 
     name, note = "remembers", "x"
-    Settings = type(build("mean_revert")).Settings
+    Settings = build("mean_revert").Settings
     seen = 0
 
     def start(self, market) -> None:
@@ -123,6 +123,7 @@ def test_momentum_follows_three_cents_over_five_ticks_and_not_across_a_gap() -> 
     # Sixth tick: 0.53 - 0.50 = 0.03, so BUY; the next compares 0.53 with 0.50 again.
     assert ask(build("momentum"), ticks([0.5, 0.5, 0.5, 0.5, 0.5, 0.53, 0.53])) == [HOLD] * 5 + [BUY, BUY]
     assert ask(build("momentum"), ticks([0.5, 0.5, 0.5, 0.5, 0.5, 0.47])) == [HOLD] * 5 + [SELL]
+    assert ask(build("momentum"), ticks([0.5, 0.5, 0.5, 0.5, 0.55])) == [HOLD] * 5  # a move over four ticks only
     assert ask(build("momentum"), ticks([nan, 0.5, 0.5, 0.5, 0.5, 0.55])) == [HOLD] * 6
     assert ask(build("momentum"), ticks([0.5, 0.5, 0.5, 0.5, 0.5, nan])) == [HOLD] * 6
 
