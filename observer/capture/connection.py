@@ -5,6 +5,7 @@ is closed, whatever its pongs say.
 """
 
 import asyncio
+import traceback
 from collections.abc import Callable
 
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
@@ -12,6 +13,7 @@ from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_conn
 from observer.capture.intake import Intake
 from observer.capture.line import LiveLine
 from observer.kit.clock import NS_PER_S
+from observer.kit.console import say
 from observer.ports import Decoder, Instrument, StreamPlan, Venue
 
 USER_AGENT = "mlx-rl-observer/1 (market data recorder)"
@@ -104,17 +106,24 @@ class Connection(WSListener):
         """Put messages together and read them (called by picows)."""
         kind = frame.msg_type
         if kind is _TEXT or kind is _BINARY or kind is _CONTINUATION:
+            waiting = sum(map(len, self._parts)) if self._parts else 0
+            if waiting + frame.payload_size > self.plan.max_message_bytes:
+                self.close(f"message above {self.plan.max_message_bytes} bytes")
+                return
             payload = frame.get_payload_as_bytes()
             if not frame.fin or self._parts:
                 self._parts.append(payload)
-                if sum(map(len, self._parts)) > self.plan.max_message_bytes:
-                    self.close(f"message above {self.plan.max_message_bytes} bytes")
-                    return
                 if not frame.fin:
                     return
                 payload = b"".join(self._parts)
                 self._parts.clear()
-            if self.line.receive(payload, self.decoder.message) and not self.heard.is_set():
+            try:
+                is_data = self.line.receive(payload, self.decoder.message)
+            except Exception as error:  # noqa: BLE001 - a decoder that breaks costs its connection, not the recorder
+                say(f"{self._venue.name} {self.plan.name}: decoder failed\n{traceback.format_exc()}")
+                self.close(f"decoder failed: {error!r}"[:200])
+                return
+            if is_data and not self.heard.is_set():
                 self.heard.set()
         elif kind is _CLOSE:
             code = frame.get_close_code()

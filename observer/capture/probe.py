@@ -1,6 +1,7 @@
 """A book by REST, read by a venue's own decoder and held against the one we keep."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from observer.book import ASK, BID
 from observer.ports import Instrument, Level, StreamPlan, Venue
@@ -23,7 +24,7 @@ class Probe:
         """Keep it."""
         self.found = (list(bids), list(asks))
 
-    def level(self, *_: object) -> None:
+    def level(self, *_: Any, **__: Any) -> None:
         """Nothing to keep."""
 
     trade = price = top = lost = lost_all = refuse = unknown = send = fetch = outcome = changed = level

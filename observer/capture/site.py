@@ -204,7 +204,7 @@ class Site:
                 backoff.reset()
                 await self._intake.clock.sleep(seconds)
             except (RestError, msgspec.MsgspecError) as error:
-                wait_s = max(getattr(error, "retry_after_s", 0.0), backoff.next_s())
+                wait_s = backoff.next_s(getattr(error, "retry_after_s", 0.0))
                 say(f"{self.venue.name}: {what} failed ({error}); next try in {wait_s:.1f} s")
                 await asyncio.sleep(wait_s)
 

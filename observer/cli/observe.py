@@ -1,51 +1,53 @@
-"""`observer.py`: record markets tick by tick. The live venues are not built yet, so it says so and exits 2."""
+"""`observer.py`: record markets tick by tick, unattended, losing nothing."""
 
+import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from observer.capture.settings import ObserveSettings
 from observer.kit.cli import run_command
-from observer.kit.errors import NotBuilt
+from observer.kit.console import table
 
-
-class ObserveSettings(BaseModel):
-    """What to record, how often, and where to."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    markets: str = Field(
-        default="all", description="which markets: all, symbols (BTC,ETH) or a tag (crypto, politics, sports)"
-    )
-    local_dir: Path = Field(default=Path("./data"), description="folder the recording goes to")
-    tick: float = Field(default=0.5, gt=0, description="spacing of the tick grid, seconds")
-    venues: tuple[str, ...] = Field(default=(), description="venues to record; none named means every one")
-    s3_bucket: str | None = Field(default=None, description="bucket to upload sealed files to; none means local only")
-    duration: float | None = Field(
-        default=None, gt=0, description="stop after this many seconds; none means run until told"
-    )
+ABOUT = "Record markets tick by tick to local disk, and to S3 where a bucket is named. No orders are sent."
 
 
 def observe(settings: ObserveSettings) -> dict[str, Any]:
-    """Record until stopped.
+    """Record until stopped; returns what was recorded.
 
     Raises:
-        NotBuilt: always, for now.
+        UsageError: an unknown venue or address, or a folder that another observer is writing to.
+        StorageFailed: the disk refuses to take or keep what was written.
     """
-    raise NotBuilt(
-        f"recording {settings.markets!r} from live venues is not built yet. Bring a recording in with "
-        f"`mlx-rl import FORMAT --from DIR --data-dir {settings.local_dir}`, or make one with `mlx-rl synthetic`."
+    from observer.capture.session import list_markets, record
+
+    return list_markets(settings) if settings.dry_run else record(settings)
+
+
+def show(result: dict[str, Any]) -> str:
+    """What would be recorded, or what was."""
+    if "listed" in result:
+        rows = [[row[name] for name in _LISTED] for row in result["listed"]]
+        total = f"{len(rows)} markets would be recorded, and {len(result['feeds'])} reference feeds: "
+        return table(rows, _LISTED) + "\n" + total + ", ".join(result["feeds"])
+    rows = [
+        [name, v["markets"], v["messages"], v["events"], v["gaps"], v["reconnects"], sum(v["refused"].values())]
+        for name, v in result["venues"].items()
+    ]
+    late = result["lateness_ms"]
+    return (
+        table(rows, ["venue", "markets", "messages", "events", "gaps", "reconnects", "refused"])
+        + f"\n{result['tick_rows']} tick rows at {result['ticks']} ticks, late by {late['p50']:.1f} ms (p50), "
+        + f"{late['p99']:.1f} ms (p99); {result['spool']['log']['batches']} batches in {result['data_dir']}"
     )
+
+
+_LISTED = ("venue", "market", "series", "symbol", "opens", "closes", "fees")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the door and return its exit code."""
-    return run_command(
-        ObserveSettings,
-        observe,
-        argv,
-        prog="observer.py",
-        about="Record markets tick by tick to local disk or S3 (not built yet). No orders are sent.",
-        show=str,
-    )
+    return run_command(ObserveSettings, observe, argv, prog="observer.py", about=ABOUT, show=show)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

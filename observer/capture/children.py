@@ -1,0 +1,69 @@
+"""The recorder's helpers: processes of their own, so that neither Parquet nor S3 can delay a tick.
+
+A helper that ends is started again after a wait; one that fails does not take the recorder with it, for what it works
+on is safe on the disk.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+from dataclasses import dataclass, field
+
+from observer.backoff import Backoff
+from observer.kit.console import say
+
+_STOP_S = 2.0
+_GOOD_S = 60.0
+
+
+@dataclass
+class Child:
+    """One helper process, kept running.
+
+    Attributes:
+        name: for messages.
+        args: `python -m ARGS`.
+        backoff: how long to wait before it is started again.
+        starts: how often it was started.
+        last_exit: its last exit code, None while the first one runs.
+    """
+
+    name: str
+    args: tuple[str, ...]
+    backoff: Backoff
+    starts: int = 0
+    last_exit: int | None = None
+    _process: asyncio.subprocess.Process | None = field(default=None, repr=False)
+
+    async def run(self) -> None:
+        """Keep it running until cancelled; then end it."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                started = loop.time()
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", *self.args, stdin=asyncio.subprocess.DEVNULL, env={**os.environ}
+                )
+                self.starts += 1
+                self.last_exit = await self._process.wait()
+                if loop.time() - started > _GOOD_S:
+                    self.backoff.reset()
+                wait_s = self.backoff.next_s()
+                say(f"{self.name} ended with code {self.last_exit}; started again in {wait_s:.1f} s")
+                await asyncio.sleep(wait_s)
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        """Ask it to stop, and insist after a while."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), _STOP_S)
+            except TimeoutError:
+                process.kill()
+                await process.wait()

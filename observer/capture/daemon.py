@@ -1,0 +1,162 @@
+"""The recorder, put together: sites feed the intake, the grid ticks, batches go to the spool, helpers run beside.
+
+Order of the start: take the folder, mend what an earlier run left, open the spool, and only then listen. Order of the
+stop (SIGTERM, Ctrl-C, the end of `--duration`): stop listening, end the open gaps, write the last batch, seal.
+"""
+
+import asyncio
+import contextlib
+import random
+import signal
+from collections.abc import Coroutine
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from observer.capture.children import Child
+from observer.capture.clock import Clock
+from observer.capture.counters import Counters
+from observer.capture.intake import Intake
+from observer.capture.outcomes import Pending
+from observer.capture.site import Site
+from observer.capture.status import status
+from observer.capture.ticker import Ticker
+from observer.kit.clock import NS_PER_S
+from observer.kit.console import say
+from observer.kit.errors import StorageFailed
+from observer.ports import Rest, Selection, Venue
+from observer.store.files import write_whole
+from observer.store.spool import Spool
+
+FLUSH_S = 0.05
+FLUSH_EVENTS = 8_000  # a batch is closed early at so many events or frames, so that none takes long to encode
+_WATCH_S = 1.0
+
+
+class Daemon:
+    """Records until told to stop.
+
+    Args:
+        venues: name -> venue.
+        selection: which markets.
+        clock: the recorder's clock.
+        rest: HTTP for all venues.
+        spool: an open spool whose preamble is `intake.preamble`.
+        intake: the intake.
+        tick_ns: spacing of the grid.
+        pending: the file that keeps markets without an outcome.
+        children: helper processes.
+        seed: of the back-off jitter.
+    """
+
+    def __init__(
+        self,
+        venues: dict[str, Venue],
+        selection: Selection,
+        *,
+        clock: Clock,
+        rest: Rest,
+        spool: Spool,
+        intake: Intake,
+        tick_ns: int,
+        pending: Path,
+        children: list[Child],
+        seed: int,
+    ) -> None:
+        self.clock, self.spool, self.intake, self.children = clock, spool, intake, children
+        self.counters: Counters = intake.counters
+        self.ticker = Ticker(intake, tick_ns)
+        self.pending = Pending(pending)
+        intake.ended = self.pending.known
+        rng = random.Random(seed)
+        self.sites = {
+            name: Site(venue, selection, intake, self.ticker, rest, self.pending, rng) for name, venue in venues.items()
+        }
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Stop recording soon; safe to call from a signal."""
+        self._stop.set()
+
+    def status(self) -> dict[str, Any]:
+        """What it is doing (`observer.capture.status`), with the spool and the helpers."""
+        children = {child.name: {"starts": child.starts, "last_exit": child.last_exit} for child in self.children}
+        return status(self.clock, self.counters, self.intake, self.sites) | {
+            "spool": asdict(self.spool.state()),
+            "helpers": children,
+            "pending_outcomes": len(self.pending.markets),
+        }
+
+    async def run(self, duration_s: float | None) -> dict[str, Any]:
+        """Record for `duration_s` of the recorder's clock, or until `stop`.
+
+        Returns:
+            The last status.
+
+        Raises:
+            StorageFailed: the disk refuses; what was acknowledged is safe, the process must end.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError, RuntimeError):  # not the main thread
+                loop.add_signal_handler(number, self.stop)
+        work: list[Coroutine[Any, Any, None]] = [self._tick(), self._flush(), self._watch()]
+        work += [site.run() for site in self.sites.values()]
+        work += [child.run() for child in self.children]
+        tasks = [asyncio.create_task(job) for job in work]
+        stopped = asyncio.create_task(self._wait(duration_s))
+        try:
+            done, _ = await asyncio.wait({*tasks, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopped}:
+                task.result()  # a loop that ended is a failure, and this raises it
+        finally:
+            for task in (*tasks, stopped):
+                task.cancel()
+            await asyncio.gather(*tasks, stopped, return_exceptions=True)
+            self.intake.finish()
+            self._put()
+            await self._save_pending()
+        return self.status()
+
+    async def _wait(self, duration_s: float | None) -> None:
+        if duration_s is None:
+            await self._stop.wait()
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), duration_s / self.clock.speed)
+
+    async def _tick(self) -> None:
+        """Take each tick when it is due, then close the batch."""
+        while True:
+            wait_ns = self.clock.due_mono_ns(self.ticker.next_ns) - self.clock.mono_ns()
+            if wait_ns > 0:
+                await asyncio.sleep(wait_ns / NS_PER_S)
+            self.ticker.catch_up(self.clock.now_ns())
+            self._put()
+
+    async def _flush(self) -> None:
+        """Close the batch early under load."""
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            if len(self.intake.events) >= FLUSH_EVENTS or len(self.intake.raws) >= FLUSH_EVENTS:
+                self._put()
+
+    async def _watch(self) -> None:
+        """Notice a stepped clock and a spool that failed; keep the file of pending outcomes."""
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            if by_ns := self.clock.step_ns():
+                say(f"the wall clock was stepped by {by_ns / NS_PER_S:+.3f} s; ticks go on, restart to adopt it")
+                self.intake.clock_step(by_ns)
+            if failed := self.spool.state().failure:
+                raise StorageFailed(failed)
+            if self.pending.is_changed:
+                await self._save_pending()
+
+    async def _save_pending(self) -> None:
+        await asyncio.to_thread(write_whole, self.pending.path, self.pending.to_bytes())
+
+    def _put(self) -> None:
+        intake = self.intake
+        if intake.raws or intake.events or intake.ticks or intake.notes:
+            self.spool.put(intake.take())

@@ -1,0 +1,149 @@
+"""From the door's settings to a recording run: venues, clock, folder, spool, helpers, and what came of it."""
+
+import asyncio
+import secrets
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import uvloop
+
+from observer.backoff import Backoff
+from observer.capture.children import Child
+from observer.capture.clock import Anchor, Clock
+from observer.capture.counters import Counters
+from observer.capture.daemon import Daemon
+from observer.capture.intake import Intake
+from observer.capture.settings import ObserveSettings
+from observer.kit.clock import NS_PER_S, iso
+from observer.kit.console import say
+from observer.kit.errors import UsageError
+from observer.ports import Listing, Selection, Venue
+from observer.rest import HttpRest
+from observer.store.instance_lock import InstanceLock
+from observer.store.recovery import Recovery, recover
+from observer.store.spool import PROMISE, Spool
+from observer.venues.table import VENUES
+from observer.venues.urls import resolve
+
+SPOOL = "spool"
+PENDING = "pending.json"
+_CLOSE_S = 3.0
+
+
+def record(settings: ObserveSettings) -> dict[str, Any]:
+    """Record until stopped, or for `settings.duration` seconds.
+
+    Returns:
+        The recorder's last status, with `run` and `data_dir`.
+
+    Raises:
+        UsageError: an unknown venue or address, or another observer is writing to the folder.
+        StorageFailed: the disk refuses.
+    """
+    venues, selection = _venues(settings), selection_of(settings.markets)
+    root = settings.local_dir
+    with InstanceLock(root):
+        (root / SPOOL).mkdir(exist_ok=True)
+        _tell(recover(root / SPOOL))
+        return uvloop.run(_record(settings, venues, selection))
+
+
+async def _record(settings: ObserveSettings, venues: dict[str, Venue], selection: Selection) -> dict[str, Any]:
+    root, clock = settings.local_dir, clock_of(settings.exchange)
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    intake = Intake(clock, Counters())
+    spool = Spool(root / SPOOL, run_id, lambda: intake.preamble, durability=settings.durability)
+    rest = HttpRest()
+    daemon = Daemon(
+        venues, selection, clock=clock, rest=rest, spool=spool, intake=intake,
+        tick_ns=round(settings.tick * NS_PER_S), pending=root / SPOOL / PENDING, children=_children(settings),
+        seed=secrets.randbits(32),
+    )  # fmt: skip
+    say(f"recording {settings.markets} of {', '.join(venues)} to {root}, run {run_id}, from {iso(clock.now_ns())}")
+    say(PROMISE[settings.durability])
+    try:
+        last = await daemon.run(settings.duration)
+    finally:
+        await rest.close()
+        await asyncio.to_thread(spool.close, _CLOSE_S)
+    return {"run": run_id, "data_dir": str(root), **last, "spool": asdict(spool.state())}
+
+
+def list_markets(settings: ObserveSettings) -> dict[str, Any]:
+    """What would be recorded now: `listed`, one row a market, and `feeds`, the reference prices."""
+    return asyncio.run(_list(settings, _venues(settings), selection_of(settings.markets)))
+
+
+async def _list(settings: ObserveSettings, venues: dict[str, Venue], selection: Selection) -> dict[str, Any]:
+    rest, now_ns = HttpRest(), clock_of(settings.exchange).now_ns()
+    listed: list[dict[str, Any]] = []
+    try:
+        for venue in venues.values():
+            listed += [_row(one) for one in await venue.discover(rest, selection, now_ns) if selection.wants(one)]
+    finally:
+        await rest.close()
+    feeds = [f"{feed.symbol} {feed.source}" for venue in venues.values() for feed in venue.feeds(selection)]
+    return {"listed": listed, "feeds": feeds}
+
+
+def selection_of(markets: str) -> Selection:
+    """Read `--markets`: all, or words separated by commas.
+
+    Raises:
+        UsageError: no word at all.
+    """
+    words = tuple(word.strip().lower() for word in markets.split(",") if word.strip())
+    if not words:
+        raise UsageError("--markets is empty. Name symbols or tags (BTC,ETH or crypto,politics), or all.")
+    return Selection(() if "all" in words else words)
+
+
+def clock_of(exchange: str) -> Clock:
+    """The recorder's clock: our own, or that of a loopback exchange.
+
+    Raises:
+        UsageError: the exchange does not answer.
+    """
+    if not exchange:
+        return Clock()
+    try:
+        told = httpx.get(f"{exchange.rstrip('/')}/clock", timeout=5.0).raise_for_status().json()
+        return Clock(Anchor(int(told["now_ns"]), int(told["mono_ns"]), float(told["speed"])))
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"--exchange {exchange}: no loopback exchange answers there ({error}). Start one: mlx-rl exchange"
+        ) from error
+
+
+def _venues(settings: ObserveSettings) -> dict[str, Venue]:
+    urls = resolve(settings.exchange, settings.url)
+    return {name: VENUES[name](urls) for name in settings.venues or VENUES}
+
+
+def _children(settings: ObserveSettings) -> list[Child]:
+    folder = str(settings.local_dir)
+    children = [Child("compactor", ("observer.compact", "--local-dir", folder), Backoff())]
+    if settings.s3_bucket is not None:
+        args = ["observer.s3", "--local-dir", folder, "--bucket", settings.s3_bucket, "--prefix", settings.s3_prefix]
+        args += ["--endpoint-url", settings.s3_endpoint_url] if settings.s3_endpoint_url else []
+        children.append(Child("uploader", tuple(args), Backoff()))
+    return children
+
+
+def _tell(recovery: Recovery) -> None:
+    """Say what an earlier run had left open."""
+    for segment in recovery.segments:
+        torn = f", {segment.torn_bytes} torn bytes kept in bad/ ({segment.flaw})" if segment.torn_bytes else ""
+        say(f"recovered {segment.batches} batches of {segment.path or 'an empty segment'}{torn}")
+    if recovery.postponed:
+        say(f"{len(recovery.postponed)} segments wait for room on the disk; the next start seals them")
+
+
+def _row(listing: Listing) -> dict[str, Any]:
+    market = listing.market
+    return {
+        "venue": market.venue, "market": market.market_id, "series": market.series, "symbol": market.symbol,
+        "opens": iso(market.open_ns)[:16], "closes": iso(market.close_ns)[:16], "fees": market.fees.name,
+    }  # fmt: skip

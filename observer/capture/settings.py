@@ -1,0 +1,32 @@
+"""What the recorder is told, declared once."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ObserveSettings(BaseModel):
+    """What to record, how often, and where to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    markets: str = Field(
+        default="all", description="which markets: all, or symbols and tags (BTC,ETH or crypto,politics,sports)"
+    )
+    local_dir: Path = Field(default=Path("./data"), description="folder the recording goes to")
+    tick: float = Field(default=0.5, gt=0.01, le=3600, description="spacing of the tick grid, seconds")
+    venues: tuple[str, ...] = Field(default=(), description="venues to record; none named means every one")
+    duration: float | None = Field(default=None, gt=0, description="stop after so many seconds; none means never")
+    durability: Literal["tick", "1s", "os"] = Field(
+        default="1s", description="when rows are forced to the disk: at each tick, each second, or when the OS likes"
+    )
+    s3_bucket: str | None = Field(default=None, description="bucket the recording is also uploaded to")
+    s3_prefix: str = Field(default="observer", description="key prefix inside the bucket")
+    s3_endpoint_url: str | None = Field(default=None, description="an S3 server other than AWS")
+    health_port: int | None = Field(
+        default=None, ge=0, le=65535, description="serve /health and /metrics on this loopback port; 0 picks one"
+    )
+    exchange: str = Field(default="", description="record a loopback exchange (http://127.0.0.1:PORT), not the venues")
+    url: tuple[str, ...] = Field(default=(), description="NAME=URL, another address for one of a venue's services")
+    dry_run: bool = Field(default=False, description="list what would be recorded and stop")

@@ -1,0 +1,266 @@
+"""One venue from discovery to outcome: windows come and go, lost books are fetched, standing ones are checked."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from observer.capture import site as site_module
+from observer.capture.clock import Clock
+from observer.capture.counters import Counters
+from observer.capture.intake import Intake
+from observer.capture.outcomes import FIRST_ASK_S, Pending
+from observer.capture.site import REST_DISAGREES, Site
+from observer.capture.ticker import Ticker
+from observer.kit.clock import NS_PER_S
+from observer.ports import Instrument, Listing, RestError, Selection
+from observer.records import DOWN, UP
+from observer.store.batch import GapSeen, MarketSeen, OutcomeSeen
+from tests.samples.tapes import make_market
+from tests.samples.tiny_venue import TinyServer, TinyVenue, until
+
+
+def listing(name: str, opens_s: float, closes_s: float, *, key: str = "", symbol: str = "BTC") -> Listing:
+    """A window around now, with an Up and a Down book."""
+    now_ns = Clock().now_ns()
+    market = replace(
+        make_market(), venue="tiny", market_id=name, symbol=symbol,
+        open_ns=now_ns + int(opens_s * NS_PER_S), close_ns=now_ns + int(closes_s * NS_PER_S),
+    )  # fmt: skip
+    key = key or name
+    up = Instrument("tiny", f"{key}-up", name, UP, symbol)
+    down = Instrument("tiny", f"{key}-down", name, DOWN, symbol)
+    return Listing(market, (up, down), tags=("crypto",))
+
+
+ALL = Selection()
+
+
+@dataclass
+class Rig:
+    """A site recording a server."""
+
+    server: TinyServer
+    venue: TinyVenue
+    intake: Intake
+    ticker: Ticker
+    pending: Pending
+    site: Site
+
+    def notes(self, kind: type) -> list:
+        """Notes of one kind so far."""
+        return [note for note in self.intake.notes if isinstance(note, kind)]
+
+
+@asynccontextmanager
+async def recording(
+    tmp_path: Path, listings: list[Listing], selection: Selection = ALL, before: object = None
+) -> AsyncIterator[Rig]:
+    """A site that runs; the server greets with a book for each instrument of `listings`."""
+    async with TinyServer() as server:
+        keys = [i.key for one in listings for i in one.instruments]
+        server.greeting = [["book", key, [[5, 1]], [[7, 1]]] for key in dict.fromkeys(keys)]
+        venue = TinyVenue(server.url, listings=listings)
+        intake = Intake(Clock(), Counters())
+        ticker = Ticker(intake, NS_PER_S // 2)
+        pending = Pending(tmp_path / "pending.json")
+        intake.ended = pending.known
+        site = Site(venue, selection, intake, ticker, None, pending, random.Random(1))  # type: ignore[arg-type]
+        rig = Rig(server, venue, intake, ticker, pending, site)
+        if callable(before):
+            before(rig)
+        task = asyncio.create_task(site.run())
+        try:
+            await until(lambda: site.streams or task.done(), "the first discovery")
+            yield rig
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loops' waits, shortened."""
+    monkeypatch.setattr(site_module, "DISCOVER_S", 0.05)
+    monkeypatch.setattr(site_module, "CHECK_S", 0.05)
+    monkeypatch.setattr(site_module, "LINGER_NS", NS_PER_S // 20)
+    monkeypatch.setattr(site_module, "BOOK_WAIT_S", 0.3)
+
+
+def test_a_listed_window_is_recorded_and_a_closed_one_let_go(tmp_path: Path) -> None:
+    async def play() -> None:
+        first, second = listing("w1", -1, 0.6), listing("w2", 0.4, 60)
+        async with recording(tmp_path, [first, second]) as rig:
+            await until(lambda: all(i.book.is_valid for i in first.instruments), "the books")
+            assert set(rig.ticker.markets) == {"w1", "w2"}
+            await until(lambda: set(rig.ticker.markets) == {"w2"}, "the first window's end")
+            await until(lambda: len(rig.server.sockets) == 2, "a connection without it")
+
+            assert {i.key for i in rig.intake.instruments.values()} == {"w2-up", "w2-down"}
+            assert [note.row["market_id"] for note in rig.notes(MarketSeen)] == ["w1", "w2"]
+            assert {note.row["market_id"] for note in rig.intake.preamble if isinstance(note, MarketSeen)} == {"w2"}
+            assert rig.notes(GapSeen) == []
+
+    asyncio.run(play())
+
+
+def test_windows_cut_from_one_market_share_its_books(tmp_path: Path) -> None:
+    async def play() -> None:
+        first, second = listing("m#13", -1, 0.5, key="m"), listing("m#14", 0.3, 60, key="m")
+        async with recording(tmp_path, [first, second]) as rig:
+            await until(lambda: set(rig.ticker.markets) == {"m#14"}, "the first window's end")
+
+            assert {i.key for i in rig.intake.instruments.values()} == {"m-up", "m-down"}
+            assert all(i.book.is_valid for i in rig.intake.instruments.values())
+            assert len({(note.up, note.down) for note in rig.notes(MarketSeen)}) == 1
+
+    asyncio.run(play())
+
+
+def test_only_what_was_asked_for_is_recorded(tmp_path: Path) -> None:
+    async def play() -> None:
+        listings = [listing("btc", -1, 60), listing("eth", -1, 60, symbol="ETH")]
+        async with recording(tmp_path, listings, Selection(("eth",))) as rig:
+            assert set(rig.ticker.markets) == {"eth"}
+
+    asyncio.run(play())
+
+
+def test_a_lost_book_is_fetched(tmp_path: Path) -> None:
+    async def play() -> None:
+        one = listing("w", -1, 60)
+        async with recording(tmp_path, [one]) as rig:
+            up = one.instruments[0]
+            rig.venue.books = {key: b"[[[6, 2]], [[8, 2]]]" for key in ("w-up", "w-down")}
+            await until(lambda: up.book.is_valid, "the books")
+            rig.server.send("hole", "w-up")
+            await until(lambda: up.book.best(0) == 6, "the fetched book")
+
+            assert [gap.reason for gap in rig.notes(GapSeen)][:1] == ["hole in the sequence"]
+
+    asyncio.run(play())
+
+
+def test_a_book_that_stays_lost_costs_the_connection(tmp_path: Path) -> None:
+    async def play() -> None:
+        one = listing("w", -1, 60)
+        async with recording(tmp_path, [one], before=_rest_is_down) as rig:
+            await until(lambda: one.instruments[0].book.is_valid, "the books")
+            rig.server.send("hole", "w-up")
+            await until(lambda: len(rig.server.sockets) == 2, "a new connection")
+
+            await until(lambda: one.instruments[0].book.is_valid, "the book on the new connection")
+            assert any("still unknown" in reason for reason in rig.intake.counters.of("tiny").closed)
+
+    asyncio.run(play())
+
+
+def _rest_is_down(rig: Rig) -> None:
+    async def fail(rest: object, instrument: Instrument) -> bytes:
+        raise RestError("no answer")
+
+    rig.venue.snapshot = fail  # type: ignore[method-assign]
+
+
+def test_a_standing_book_that_rest_denies_twice_is_lost(tmp_path: Path) -> None:
+    async def play() -> None:
+        one = listing("w", -1, 60)
+        async with recording(tmp_path, [one], before=_rest_denies) as rig:
+            await until(lambda: rig.notes(GapSeen), "the gap", 8.0)
+
+            assert rig.notes(GapSeen)[0].reason == REST_DISAGREES
+            assert any(i.book.best(0) == 6 for i in one.instruments)
+
+    asyncio.run(play())
+
+
+def _rest_denies(rig: Rig) -> None:
+    rig.venue.books = {key: b"[[[6, 2]], [[8, 2]]]" for key in ("w-up", "w-down")}
+
+
+def test_a_standing_book_that_rest_confirms_is_left_alone(tmp_path: Path) -> None:
+    async def play() -> None:
+        one = listing("w", -1, 60)
+
+        def agree(rig: Rig) -> None:
+            rig.venue.books = {key: b"[[[5, 1]], [[7, 1]]]" for key in ("w-up", "w-down")}
+
+        async with recording(tmp_path, [one], before=agree) as rig:
+            await until(lambda: len(rig.venue.fetched) > 5, "some checks")
+
+            assert rig.notes(GapSeen) == []
+
+    asyncio.run(play())
+
+
+def test_an_outcome_is_asked_for_until_it_is_known_and_survives_a_restart(tmp_path: Path) -> None:
+    one = listing("w", -60 - FIRST_ASK_S, -FIRST_ASK_S)
+    pending = Pending(tmp_path / "pending.json")
+    pending.add(one)
+    now_ns = Clock().now_ns()
+    assert [market.listing.market.market_id for market in pending.due("tiny", now_ns)] == ["w"]
+    assert pending.due("tiny", now_ns) == []  # the next question comes later
+    assert pending.due("other", now_ns) == []
+    (tmp_path / "pending.json").write_bytes(pending.to_bytes())
+
+    again = Pending(tmp_path / "pending.json")
+    (market,) = again.due("tiny", now_ns)
+    assert market.listing.market == one.market
+    assert [i.key for i in market.listing.instruments] == ["w-up", "w-down"]
+    again.known("w")
+    assert again.is_changed
+    assert again.to_bytes() == b"[]"
+
+
+def test_only_the_last_window_of_a_long_market_has_an_outcome(tmp_path: Path) -> None:
+    pending = Pending(tmp_path / "pending.json")
+    one = listing("m#13", -10, 10)
+    pending.add(replace(one, ends_ns=one.market.close_ns + 1))
+    assert pending.markets == {}
+    pending.add(replace(one, ends_ns=one.market.close_ns))
+    assert set(pending.markets) == {"m#13"}
+
+
+def test_the_venues_word_becomes_a_note_and_ends_the_asking(tmp_path: Path) -> None:
+    async def play() -> None:
+        closed = listing("old", -60 - FIRST_ASK_S, -FIRST_ASK_S)
+
+        def ended(rig: Rig) -> None:
+            rig.pending.add(closed)
+            rig.venue.ends = {"old": 1.0}
+
+        async with recording(tmp_path, [listing("w", -1, 60)], before=ended) as rig:
+            await until(lambda: rig.notes(OutcomeSeen), "the outcome")
+
+            (note,) = rig.notes(OutcomeSeen)
+            assert (note.market_id, note.payoff_up, note.source) == ("old", 1.0, "tiny")
+            assert "old" not in rig.pending.markets
+
+    asyncio.run(play())
+
+
+def test_a_discovery_that_fails_is_tried_again(tmp_path: Path) -> None:
+    async def play() -> None:
+        one = listing("w", -1, 60)
+
+        def fail_twice(rig: Rig) -> None:
+            real, tries = rig.venue.discover, []
+
+            async def discover(rest: object, selection: Selection, now_ns: int) -> list[Listing]:
+                tries.append(now_ns)
+                if len(tries) < 3:
+                    raise RestError("HTTP 503", 503, 0.01)
+                return await real(rest, selection, now_ns)  # type: ignore[arg-type]
+
+            rig.venue.discover = discover  # type: ignore[method-assign]
+
+        async with recording(tmp_path, [one], before=fail_twice) as rig:
+            await until(lambda: one.instruments[0].book.is_valid, "the books")
+
+            assert set(rig.ticker.markets) == {"w"}
+
+    asyncio.run(play())
