@@ -28,7 +28,7 @@ class InstanceLock:
             fd = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise UsageError(
-                f"{self.root} cannot hold a recording ({error.strerror}). Make it writable, or pass another --local-dir."
+                f"{self.root} cannot hold a recording ({error.strerror}). Make it writable or pass another."
             ) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
