@@ -67,6 +67,11 @@ class Book:
             return 0
         return prices[0] if side else prices[-1]
 
+    def has_top(self, best_bid: int, best_ask: int) -> bool:
+        """Whether these are the best prices (0: an empty side)."""
+        bids, asks = self._prices
+        return (bids[-1] if bids else 0) == best_bid and (asks[0] if asks else 0) == best_ask
+
     @property
     def is_crossed(self) -> bool:
         """Whether the best bid reaches the best ask."""

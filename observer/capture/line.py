@@ -32,8 +32,8 @@ class LiveLine:
     """
 
     __slots__ = (
-        "_counters", "_events", "_fetch", "_intake", "_raws", "_reopen", "_send", "_tops", "last_data_ns", "number",
-        "recv_ns",
+        "_clock", "_counters", "_events", "_fetch", "_intake", "_raws", "_reopen", "_send", "_tops", "_venue_ns",
+        "last_data_ns", "number", "recv_ns",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +51,8 @@ class LiveLine:
         self._events, self._raws = intake.events, intake.raws
         self._counters = intake.counters.of(venue)
         self._tops: list[tuple[Instrument, int, int]] = []
+        self._clock = intake.clock.now_ns
+        self._venue_ns = UNKNOWN_NS
         self.recv_ns = self.last_data_ns = intake.clock.now_ns()
 
     def receive(self, payload: bytes, read: Callable[[bytes], bool]) -> bool:
@@ -59,18 +61,21 @@ class LiveLine:
         Returns:
             Whether it was data.
         """
-        intake = self._intake
-        self.recv_ns = recv_ns = intake.clock.now_ns()
-        intake.before(recv_ns)
+        self.recv_ns = recv_ns = self._clock()
+        self._intake.before(recv_ns)
         self._raws.append((self.number, recv_ns, payload))
-        counters = self._counters
-        counters.messages += 1
-        counters.payload_bytes += len(payload)
+        events_before = len(self._events)
         is_data = read(payload)
         if self._tops:
             self._check_tops()
+        counters = self._counters
+        counters.messages += 1
+        counters.payload_bytes += len(payload)
+        counters.events += len(self._events) - events_before
         if is_data:
             self.last_data_ns = counters.last_data_ns = recv_ns
+            if self._venue_ns != UNKNOWN_NS:
+                counters.lag_ms += _LAG_WEIGHT * ((recv_ns - self._venue_ns) / NS_PER_MS - counters.lag_ms)
         return is_data
 
     def book(
@@ -84,7 +89,6 @@ class LiveLine:
         self._events.append(
             (BOOK, self.number, instrument.number, self.recv_ns, venue_ns, seq, tuple(bids), tuple(asks))
         )
-        self._counters.events += 1
         self._intake.close_gap(instrument, self.recv_ns)
 
     def level(self, instrument: Instrument, side: int, price: int, size: int, venue_ns: int, seq: int = -1) -> None:
@@ -94,8 +98,7 @@ class LiveLine:
             return
         book.set(side, price, size)
         self._events.append((LEVEL, self.number, instrument.number, self.recv_ns, venue_ns, seq, side, price, size))
-        self._counters.events += 1
-        self._see_lag(venue_ns)
+        self._venue_ns = venue_ns
 
     def trade(self, instrument: Instrument, side: int, price: int, size: int, venue_ns: int, trade_id: str) -> None:
         """A trade, once."""
@@ -103,7 +106,6 @@ class LiveLine:
             self._events.append(
                 (TRADE, self.number, instrument.number, self.recv_ns, venue_ns, side, price, size, trade_id)
             )
-            self._counters.events += 1
 
     def price(self, instrument: Instrument, price: int, venue_ns: int) -> None:
         """A bare price of an underlying; the newest connection that sends one owns the instrument."""
@@ -111,8 +113,7 @@ class LiveLine:
             return
         instrument.owner = self.number
         self._events.append((PRICE, self.number, instrument.number, self.recv_ns, venue_ns, price))
-        self._counters.events += 1
-        self._see_lag(venue_ns)
+        self._venue_ns = venue_ns
 
     def top(self, instrument: Instrument, best_bid: int, best_ask: int) -> None:
         """The venue's best prices; checked when the whole message has been read."""
@@ -155,16 +156,11 @@ class LiveLine:
 
     def _check_tops(self) -> None:
         """Hold the books against what the message said last of each instrument."""
-        last = {id(top[0]): top for top in self._tops} if len(self._tops) > 1 else {0: self._tops[0]}
-        for instrument, best_bid, best_ask in last.values():
+        tops = self._tops
+        if len(tops) > 2 or (len(tops) == 2 and tops[0][0] is tops[1][0]):
+            tops = list({top[0].number: top for top in tops}.values())
+        for instrument, best_bid, best_ask in tops:
             book = instrument.book
-            if instrument.owner != self.number or not book.is_valid:
-                continue
-            if book.best(0) != best_bid or book.best(1) != best_ask:
+            if instrument.owner == self.number and book.is_valid and not book.has_top(best_bid, best_ask):
                 self.lost(instrument, DISAGREES)
         self._tops.clear()
-
-    def _see_lag(self, venue_ns: int) -> None:
-        if venue_ns != UNKNOWN_NS:
-            counters = self._counters
-            counters.lag_ms += _LAG_WEIGHT * ((self.recv_ns - venue_ns) / NS_PER_MS - counters.lag_ms)
