@@ -8,6 +8,7 @@ doing it again, ends in the same.
 
 import errno
 import time
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,22 +110,23 @@ def _recover_segment(path: Path, fs: FileSystem) -> RecoveredSegment:
 
 
 def _keep_tail(path: Path, scan: Scan, fs: FileSystem) -> None:
-    """Copy what is not whole into `bad/`, under a name that stays the same if it is done again."""
+    """Copy what is not whole into `bad/`, named by its content: done again it is the same file, never another's."""
     bad = path.parent.parent / BAD
     fs.make_folder(bad)
-    tail = bad / f"{path.stem}{_TAIL}"
-    temporary = tail.with_suffix(_TEMPORARY)
+    temporary = bad / f"{path.stem}{_TEMPORARY}"
     fd = fs.create(temporary)
     try:
+        crc = 0
         with fs.open_read(path) as file:
             file.seek(scan.valid_bytes)
             while block := file.read(_BLOCK_BYTES):
+                crc = zlib.crc32(block, crc)
                 while block:
                     block = block[fs.write(fd, block) :]
         fs.sync(fd)
     finally:
         fs.close(fd)
-    fs.rename(temporary, tail)
+    fs.rename(temporary, bad / f"{path.stem}-{crc:08x}{_TAIL}")
     fs.sync_folder(bad)
 
 

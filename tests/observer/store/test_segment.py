@@ -66,6 +66,7 @@ def test_a_scan_counts_whole_batches_of_a_file_that_is_still_written(tmp_path: P
         ([40, 41], r"ends without its end mark"),
         ([40, "end", 41], r"bytes behind the end mark"),
         ([40, 41, "end1"], r"does not count 2 batches"),
+        ([40, b""], r"a frame of 0 bytes"),
         ([40, b"\x07abc"], r"codec 7"),
         ([40, b"\x01abc"], r"cannot be unpacked"),
     ],

@@ -96,6 +96,7 @@ def test_a_full_disk_leaves_a_valid_file_that_goes_on(number: int) -> None:
 
     with pytest.raises(DiskFull, match=r"no room on the disk .* resumes by itself"):
         writer.append(payload(41))
+    assert disk.calls == ["write", "truncate", "write", "truncate"]
     assert scan_segment(writer.path, disk).flaw == ""
     writer.append(payload(41))
 
