@@ -14,8 +14,12 @@ from observer.kit.clock import NS_PER_S
 from observer.records import REFERENCE, REFERENCE_AGE_S
 
 MAX_AGE_S = 60.0
-# Where several sources quote one symbol, the first of these that is fresh enough speaks; others by name.
-PREFERRED = ("chainlink", "binance-spot", "binance-usdm", "binance-cm")
+# Where several sources quote one symbol, the first of these that is fresh enough speaks; others by name. Prices of now
+# come before averages, which are what some markets settle on but lag the price by half their length.
+PREFERRED = (
+    "chainlink", "binance-spot", "binance-usdm", "binance-cm", "polymarket-binance", "coinbase", "kraken",
+    "hyperliquid", "kalshi-cf", "chainlink-twap30", "chainlink-twap60",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
