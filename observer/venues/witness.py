@@ -6,11 +6,11 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any
 
-from observer.kit.clock import NS_PER_S
 from observer.kit.decimals import SCALE
 from observer.kit.errors import ToolkitError
 from observer.ports import Instrument, Level, StreamPlan, Venue
 from observer.records import BUY, SELL, UNKNOWN_NS
+from observer.venues.times import AHEAD_NS
 
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _MOST = 2**63 - 1
@@ -132,7 +132,7 @@ class Witness:
     def _said(self, method: str, instrument: Instrument, *args: Any) -> None:
         self._is_carried(instrument)
         venue_ns = args[3] if method in ("level", "trade") else args[2] if method == "book" else args[1]
-        is_time = type(venue_ns) is int and (venue_ns == UNKNOWN_NS or 0 < venue_ns <= self.recv_ns + NS_PER_S)
+        is_time = type(venue_ns) is int and (venue_ns == UNKNOWN_NS or 0 < venue_ns <= self.recv_ns + AHEAD_NS)
         require(is_time, f"{self.plan.name} names time {venue_ns!r}, received at {self.recv_ns}")
         self.events.append((method, instrument.key, *args))
 
