@@ -1,6 +1,7 @@
 """Run the project's proofs: `python scripts/prove.py --list`, `python scripts/prove.py NAME [--json]`.
 
-A proof prints its figure and the bar, and exits 0 only if the promise holds and its control fails.
+A proof prints its figure and the bar, and exits 0 only if the promise holds and its control fails. One that this
+machine cannot run says what is missing and claims nothing: `holds` is null, and `--all` goes on without it.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from observer.kit.console import finite, say, table
-from scripts.proofs import Measurement
+from scripts.proofs import Measurement, NotRunHere
 from scripts.proofs.table import ALONE, PROOFS, promise
 
 
@@ -22,8 +23,12 @@ def prove(name: str) -> dict[str, Any]:
     """Measure one proof and its control; `holds` needs both to come out as they must."""
     proof = PROOFS[name]
     started = time.monotonic()
+    is_run = True
     try:
         found, control = proof.measure(), proof.control()
+    except NotRunHere as error:
+        is_run = False
+        found = control = Measurement(math.nan, math.nan, "", holds=False, detail={"not_run": str(error)})
     except Exception as error:  # noqa: BLE001 - whatever stops a proof, the promise is not proven; the others go on
         found = control = Measurement(math.nan, math.nan, "", holds=False, detail={"error": repr(error)})
     detail = {**found.detail, "control": {"value": control.value, "holds": control.holds, **control.detail}}
@@ -32,7 +37,7 @@ def prove(name: str) -> dict[str, Any]:
         "value": found.value,
         "bar": found.bar,
         "unit": found.unit,
-        "holds": found.holds and not control.holds,
+        "holds": found.holds and not control.holds if is_run else None,
         "detail": detail,
         "seconds": round(time.monotonic() - started, 2),
     }
@@ -63,12 +68,15 @@ def main() -> int:
             print(_line(results[-1]), flush=True)
     if asked.json:
         print(json.dumps(results if asked.all else results[0], indent=2))
-    return 0 if all(result["holds"] for result in results) else 1
+    held = [result["holds"] is not False if asked.all else result["holds"] is True for result in results]
+    return 0 if all(held) else 1
 
 
 def _line(result: dict[str, Any]) -> str:
     word = "holds" if result["holds"] else "FAILS"
     name, value, bar, unit = result["name"], result["value"], result["bar"], result["unit"]
+    if "not_run" in result["detail"]:
+        return f"NOT RUN  {name}: {result['detail']['not_run']}"
     if "error" in result["detail"]:
         return f"{word}  {name}: stopped by {result['detail']['error']}"
     return f"{word}  {name}: {value:.6g} {unit} (bar {bar:.6g}), {result['seconds']:.0f} s"

@@ -18,3 +18,7 @@ class Measurement:
     unit: str
     holds: bool
     detail: dict[str, Any] = field(default_factory=dict)
+
+
+class NotRunHere(Exception):
+    """Raised by a proof that this machine cannot run, with what is missing: it then neither holds nor fails."""

@@ -14,6 +14,8 @@ PROOFS = Registry(
         "batch_equals_stream": "scripts.proofs.batch_equals_stream",
         "oracle": "scripts.proofs.oracle",
         "refusals": "scripts.proofs.refusals",
+        "power_cut": "scripts.proofs.power_cut",
+        "disk_full": "scripts.proofs.disk_full",
         "spike": "scripts.proofs.spike",
         "null": "scripts.proofs.null",
         "parity": "scripts.proofs.parity",

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from scripts import prove
-from scripts.proofs import Measurement
+from scripts.proofs import Measurement, NotRunHere
 from scripts.proofs.table import ALONE, PROOFS, promise
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +53,25 @@ def test_a_proof_whose_control_holds_does_not_hold(
     assert result["holds"] is holds
     assert list(result) == ["name", "value", "bar", "unit", "holds", "detail", "seconds"]
     json.dumps(result)
+
+
+def test_a_proof_that_cannot_run_here_claims_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure() -> Measurement:
+        raise NotRunHere("needs root")
+
+    fake = SimpleNamespace(measure=measure, control=measure)
+    monkeypatch.setattr(prove, "PROOFS", {"fake": fake})
+    monkeypatch.setattr(prove, "promise", lambda name: name)
+    exits = []
+    for asked in ("fake", "--all"):
+        monkeypatch.setattr(sys, "argv", ["prove.py", asked])
+        exits.append(prove.main())
+
+    assert prove.prove("fake")["holds"] is None
+    assert exits == [1, 0]
+    assert capsys.readouterr().out.splitlines() == ["NOT RUN  fake: needs root"] * 2
 
 
 def test_an_unknown_proof_is_misuse() -> None:
