@@ -10,5 +10,7 @@ VENUES = Registry(
     "venue",
     {
         "polymarket": "observer.venues.polymarket:Polymarket",
+        "binance-spot": "observer.venues.binance:spot",
+        "binance-usdm": "observer.venues.binance:usdm",
     },
 )
