@@ -11,8 +11,9 @@ import sys
 from dataclasses import dataclass, field
 
 from observer.backoff import Backoff
-from observer.kit.console import say
+from observer.kit import log
 
+_LOG = log.get("children")
 _STOP_S = 2.0
 _GOOD_S = 60.0
 
@@ -50,7 +51,7 @@ class Child:
                 if loop.time() - started > _GOOD_S:
                     self.backoff.reset()
                 wait_s = self.backoff.next_s()
-                say(f"{self.name} ended with code {self.last_exit}; started again in {wait_s:.1f} s")
+                _LOG.warning("%s ended with code %s; started again in %.1f s", self.name, self.last_exit, wait_s)
                 await asyncio.sleep(wait_s)
         finally:
             await self._end()

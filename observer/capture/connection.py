@@ -5,19 +5,19 @@ is closed, whatever its pongs say.
 """
 
 import asyncio
-import traceback
 from collections.abc import Callable
 
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from observer.capture.intake import Intake
 from observer.capture.line import LiveLine
+from observer.kit import log
 from observer.kit.clock import NS_PER_S
-from observer.kit.console import say
 from observer.ports import Decoder, Instrument, StreamPlan, Venue
 
 USER_AGENT = "mlx-rl-observer/1 (market data recorder)"
 HANDSHAKE_S = 10.0
+_LOG = log.get("connection")
 _CLOSE_S = 2.0
 _TEXT, _BINARY, _CONTINUATION, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION, WSMsgType.CLOSE
 
@@ -120,7 +120,7 @@ class Connection(WSListener):
             try:
                 is_data = self.line.receive(payload, self.decoder.message)
             except Exception as error:  # noqa: BLE001 - a decoder that breaks costs its connection, not the recorder
-                say(f"{self._venue.name} {self.plan.name}: decoder failed\n{traceback.format_exc()}")
+                _LOG.exception("%s %s: decoder failed", self._venue.name, self.plan.name)
                 self.close(f"decoder failed: {error!r}"[:200])
                 return
             if is_data and not self.heard.is_set():

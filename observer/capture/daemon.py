@@ -8,10 +8,12 @@ import asyncio
 import contextlib
 import random
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from observer.capture.children import Child
 from observer.capture.clock import Clock
@@ -21,8 +23,8 @@ from observer.capture.outcomes import Pending
 from observer.capture.site import Site
 from observer.capture.status import status
 from observer.capture.ticker import Ticker
+from observer.kit import log
 from observer.kit.clock import NS_PER_S
-from observer.kit.console import say
 from observer.kit.errors import StorageFailed
 from observer.ports import Rest, Selection, Venue
 from observer.store.files import write_whole
@@ -30,6 +32,8 @@ from observer.store.spool import Spool
 
 FLUSH_S = 0.05
 FLUSH_EVENTS = 8_000  # a batch is closed early at so many events or frames, so that none takes long to encode
+UPLOAD_REPORT = "upload.json"  # beside the file of pending outcomes; the uploader writes it
+_LOG = log.get("daemon")
 _WATCH_S = 1.0
 
 
@@ -47,6 +51,10 @@ class Daemon:
         pending: the file that keeps markets without an outcome.
         children: helper processes.
         seed: of the back-off jitter.
+
+    Attributes:
+        latest: the newest status, replaced as a whole each second, so other threads may read it.
+        show: called with each new status.
     """
 
     def __init__(
@@ -72,6 +80,10 @@ class Daemon:
         self.sites = {
             name: Site(venue, selection, intake, self.ticker, rest, self.pending, rng) for name, venue in venues.items()
         }
+        self.latest: dict[str, Any] = {}
+        self.show: Callable[[dict[str, Any]], None] = lambda status: None
+        self._upload: dict[str, Any] | None = None
+        self._upload_report = pending.with_name(UPLOAD_REPORT)
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -85,6 +97,7 @@ class Daemon:
             "spool": asdict(self.spool.state()),
             "helpers": children,
             "pending_outcomes": len(self.pending.markets),
+            "upload": self._upload,
         }
 
     async def run(self, duration_s: float | None) -> dict[str, Any]:
@@ -142,11 +155,14 @@ class Daemon:
                 self._put()
 
     async def _watch(self) -> None:
-        """Notice a stepped clock and a spool that failed; keep the file of pending outcomes."""
+        """Once a second: notice a stepped clock and a spool that failed, keep pending outcomes, publish the status."""
         while True:
             await asyncio.sleep(_WATCH_S)
+            self._upload = await asyncio.to_thread(_read_report, self._upload_report)
+            self.latest = self.status()
+            self.show(self.latest)
             if by_ns := self.clock.step_ns():
-                say(f"the wall clock was stepped by {by_ns / NS_PER_S:+.3f} s; ticks go on, restart to adopt it")
+                _LOG.error("the wall clock was stepped by %+.3f s; ticks go on, restart to adopt it", by_ns / NS_PER_S)
                 self.intake.clock_step(by_ns)
             if failed := self.spool.state().failure:
                 raise StorageFailed(failed)
@@ -160,3 +176,11 @@ class Daemon:
         intake = self.intake
         if intake.raws or intake.events or intake.ticks or intake.notes:
             self.spool.put(intake.take())
+
+
+def _read_report(path: Path) -> dict[str, Any] | None:
+    """What the uploader says of itself; None where none runs."""
+    try:
+        return msgspec.json.decode(path.read_bytes())
+    except FileNotFoundError:
+        return None

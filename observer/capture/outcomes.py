@@ -6,12 +6,13 @@ from typing import Any
 
 import msgspec
 
+from observer.kit import log
 from observer.kit.clock import NS_PER_S
-from observer.kit.console import say
 from observer.ports import Instrument, Listing
 from observer.store.market_rows import market_from, market_row
 
 FIRST_ASK_S = 20
+_LOG = log.get("outcomes")
 _LONGEST_S = 600
 _GIVE_UP_S = 3 * 86_400
 
@@ -58,7 +59,7 @@ class Pending:
             if market.listing.market.venue != venue or now_ns < market.next_ns:
                 continue
             if now_ns - market.listing.market.close_ns > _GIVE_UP_S * NS_PER_S:
-                say(f"{venue}: no outcome of {market_id} three days after its close; not asked again")
+                _LOG.warning("%s: no outcome of %s three days after its close; not asked again", venue, market_id)
                 self.known(market_id)
                 continue
             market.next_ns = now_ns + market.wait_s * NS_PER_S

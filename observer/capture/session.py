@@ -16,9 +16,12 @@ from observer.capture.counters import Counters
 from observer.capture.daemon import Daemon
 from observer.capture.intake import Intake
 from observer.capture.settings import ObserveSettings
+from observer.health.screen import Screen
+from observer.health.server import HealthServer
 from observer.kit.clock import NS_PER_S, iso
 from observer.kit.console import say
 from observer.kit.errors import UsageError
+from observer.kit.log import Log
 from observer.ports import Listing, Selection, Venue
 from observer.rest import HttpRest
 from observer.store.instance_lock import InstanceLock
@@ -28,6 +31,7 @@ from observer.venues.table import VENUES
 from observer.venues.urls import resolve
 
 SPOOL = "spool"
+LOGS = "logs"
 PENDING = "pending.json"
 _CLOSE_S = 3.0
 
@@ -47,7 +51,8 @@ def record(settings: ObserveSettings) -> dict[str, Any]:
     with InstanceLock(root):
         (root / SPOOL).mkdir(exist_ok=True)
         _tell(recover(root / SPOOL))
-        return uvloop.run(_record(settings, venues, selection))
+        with Log(root / LOGS):
+            return uvloop.run(_record(settings, venues, selection))
 
 
 async def _record(settings: ObserveSettings, venues: dict[str, Venue], selection: Selection) -> dict[str, Any]:
@@ -63,9 +68,16 @@ async def _record(settings: ObserveSettings, venues: dict[str, Venue], selection
     )  # fmt: skip
     say(f"recording {settings.markets} of {', '.join(venues)} to {root}, run {run_id}, from {iso(clock.now_ns())}")
     say(PROMISE[settings.durability])
+    health = None if settings.health_port is None else HealthServer(settings.health_port, lambda: daemon.latest)
+    if health is not None:
+        say(f"health and metrics on http://127.0.0.1:{health.port}/health and /metrics")
     try:
-        last = await daemon.run(settings.duration)
+        with Screen() as screen:
+            daemon.show = screen.show
+            last = await daemon.run(settings.duration)
     finally:
+        if health is not None:
+            health.close()
         await rest.close()
         await asyncio.to_thread(spool.close, _CLOSE_S)
     return {"run": run_id, "data_dir": str(root), **last, "spool": asdict(spool.state())}

@@ -19,10 +19,11 @@ from observer.capture.outcomes import Pending
 from observer.capture.probe import same_book
 from observer.capture.stream import Stream
 from observer.capture.ticker import Ticker
+from observer.kit import log
 from observer.kit.clock import NS_PER_S
-from observer.kit.console import say
 from observer.ports import Instrument, Listing, Rest, RestError, Selection, Venue
 
+_LOG = log.get("site")
 DISCOVER_S = 30.0
 CHECK_S = 2.0  # one book each
 BOOK_WAIT_S = 10.0  # a lost book that is not known again by then costs the connection its life
@@ -147,7 +148,7 @@ class Site:
                 try:
                     payload = await self.venue.snapshot(self._rest, instrument)
                 except RestError as error:
-                    say(f"{self.venue.name}: no book of {instrument.key} by REST ({error})")
+                    _LOG.warning("%s: no book of %s by REST (%s)", self.venue.name, instrument.key, error)
                     self._spawn(self._again(connection, instrument, error.retry_after_s or 1.0))
                 else:
                     connection.snapshot(instrument, payload)
@@ -205,7 +206,7 @@ class Site:
                 await self._intake.clock.sleep(seconds)
             except (RestError, msgspec.MsgspecError) as error:
                 wait_s = backoff.next_s(getattr(error, "retry_after_s", 0.0))
-                say(f"{self.venue.name}: {what} failed ({error}); next try in {wait_s:.1f} s")
+                _LOG.warning("%s: %s failed (%s); next try in %.1f s", self.venue.name, what, error, wait_s)
                 await asyncio.sleep(wait_s)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -12,9 +12,10 @@ from observer.backoff import Backoff
 from observer.capture.connection import ConnectError, Connection, finish
 from observer.capture.counters import count
 from observer.capture.intake import Intake
-from observer.kit.console import say
+from observer.kit import log
 from observer.ports import Instrument, StreamPlan, Venue
 
+_LOG = log.get("stream")
 GOOD_S = 30.0  # data for so long: the next failure is a new one, not a repeated one
 OVERLAP_S = 10.0  # a new connection that has not fed every book by then takes over all the same
 
@@ -39,6 +40,7 @@ class Stream:
         backoff: Backoff,
     ) -> None:
         self.plan, self._intake, self._venue, self._fetch, self._backoff = plan, intake, venue, fetch, backoff
+        self._name = f"{venue.name} {plan.name}"
         self.connection: Connection | None = None
         self._changed = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name=f"{venue.name}/{plan.name}")
@@ -67,7 +69,7 @@ class Stream:
             count(counters.closed, reason)
             counters.reconnects += 1
             wait_s = self._backoff.next_s()
-            say(f"{self._venue.name} {self.plan.name}: {reason}; opening it again in {wait_s:.1f} s")
+            _LOG.warning("%s: %s; opening it again in %.1f s", self._name, reason, wait_s)
             await asyncio.sleep(wait_s)
 
     async def _opened(self) -> Connection:
@@ -80,7 +82,7 @@ class Stream:
             except ConnectError as error:
                 count(self._intake.counters.of(self._venue.name).closed, connection.done.result())
                 wait_s = self._backoff.next_s()
-                say(f"{self._venue.name} {self.plan.name}: cannot connect ({error}); next try in {wait_s:.1f} s")
+                _LOG.warning("%s: cannot connect (%s); next try in %.1f s", self._name, error, wait_s)
                 await asyncio.sleep(wait_s)
             else:
                 return connection
@@ -113,7 +115,7 @@ class Stream:
         try:
             await new.open()
         except ConnectError as error:
-            say(f"{self._venue.name} {self.plan.name}: cannot open the next connection ({error}); keeping the old one")
+            _LOG.warning("%s: cannot open the next connection (%s); keeping the old one", self._name, error)
             await asyncio.sleep(self._backoff.next_s())
             self._changed.set()
             return old

@@ -1,0 +1,1 @@
+"""What the recorder tells the outside: `/health`, `/metrics`, the terminal. Read only, on loopback only."""

@@ -1,0 +1,146 @@
+"""What the recorder says of itself: honest words, metrics with units, nothing for strangers."""
+
+import copy
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from observer.health.screen import Screen, line, picture
+from observer.health.server import HealthServer
+from observer.health.verdict import complaints
+from observer.kit.errors import UsageError
+
+VENUE = {
+    "markets": 2, "books": 4, "books_valid": 4, "streams": 1, "streams_open": 1, "messages": 1000,
+    "payload_bytes": 90_000, "events": 1500, "data_age_s": 0.4, "lag_ms": 35.0, "gaps": 3, "gaps_open": 0, "reconnects": 2,
+    "refused": {"bad number": 1}, "unknown": {}, "closed": {"no data for 15 s": 2},
+}  # fmt: skip
+WELL: dict[str, Any] = {
+    "now": "2026-11-25T12:00:00.000Z", "clock_offset_s": 0.0, "clock_steps": 0, "ticks": 7200, "tick_rows": 14400,
+    "lateness_ms": {"p50": 0.3, "p99": 1.2}, "rss_mb": 90.0, "venues": {"polymarket": VENUE},
+    "spool": {
+        "queued_batches": 0, "queued_bytes": 0, "shed_raw": 0, "shed_events": 0, "failure": "",
+        "log": {"level": 0, "free_bytes": 50_000_000_000, "bytes_written": 10**7, "fsync_ms_p99": 0.3,
+                "durable_wall_ns": 1_795_000_000_000_000_000, "write_errors": 0},
+    },
+    "helpers": {"compactor": {"starts": 1, "last_exit": None}}, "pending_outcomes": 1, "upload": None,
+}  # fmt: skip
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """A well recorder with one thing different."""
+    status = copy.deepcopy(WELL)
+    *folders, last = path.split("/")
+    place = status
+    for folder in folders:
+        place = place[folder]
+    place[last] = value
+    return status
+
+
+def test_a_well_recorder_has_no_complaint() -> None:
+    assert complaints(WELL) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("spool/failure", "EIO", "the disk failed: EIO"),
+        ("spool/log/level", 3, "recording is paused"),
+        ("spool/log/level", 1, "the disk fills up"),
+        ("spool/shed_raw", 7, "7 rows were left out"),
+        ("clock_offset_s", -30.0, "stepped by -30.0 s"),
+        ("lateness_ms/p99", 250.0, "ticks are late"),
+        ("venues/polymarket/streams_open", 0, "1 of 1 streams are down"),
+        ("venues/polymarket/data_age_s", 99.0, "no data for 99 s"),
+        ("venues/polymarket/data_age_s", None, "no data yet"),
+        ("helpers/compactor/starts", 9, "the compactor was started 9 times"),
+        ("upload", {"oldest_unuploaded_s": 9000.0}, "waits for 2.5 h"),
+    ],
+)
+def test_what_is_wrong_is_said(path: str, value: Any, says: str) -> None:
+    (complaint,) = complaints(changed(path, value))
+
+    assert says in complaint
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[HealthServer, list[dict[str, Any]]]]:
+    """A server and the box its status is taken from."""
+    box = [WELL]
+    server = HealthServer(0, lambda: box[0])
+    yield server, box
+    server.close()
+
+
+def get(port: int, path: str, **headers: str) -> tuple[int, str]:
+    """Status and body of a GET on the server."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_health_is_200_while_well_and_503_with_the_reason(served: tuple[HealthServer, list]) -> None:
+    server, box = served
+    code, body = get(server.port, "/health")
+    assert (code, json.loads(body)["healthy"]) == (200, True)
+
+    box[0] = changed("spool/failure", "EIO")
+    code, body = get(server.port, "/health")
+    assert code == 503
+    assert json.loads(body)["complaints"] == ["the disk failed: EIO"]
+
+    box[0] = {}
+    assert get(server.port, "/health")[0] == 503
+
+
+def test_metrics_parse_and_carry_the_numbers(served: tuple[HealthServer, list]) -> None:
+    code, body = get(served[0].port, "/metrics")
+    samples = {
+        (s.name, tuple(sorted(s.labels.items()))): s.value
+        for f in text_string_to_metric_families(body)
+        for s in f.samples
+    }
+
+    assert code == 200
+    assert samples["mlx_rl_observer_messages_total", (("venue", "polymarket"),)] == 1000
+    assert samples["mlx_rl_observer_refused_total", (("reason", "bad number"), ("venue", "polymarket"))] == 1
+    assert samples["mlx_rl_observer_last_durable_seconds", ()] == 1_795_000_000
+    assert samples["mlx_rl_observer_healthy", ()] == 1
+
+
+def test_strangers_and_writers_are_turned_away(served: tuple[HealthServer, list]) -> None:
+    port = served[0].port
+    assert get(port, "/health", Host="evil.example")[0] == 403
+    assert get(port, "/secrets")[0] == 404
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/health", data=b"x", method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=5)
+    assert refused.value.code == 405
+    with pytest.raises(UsageError, match="--health-port"):
+        HealthServer(port, dict)
+
+
+def test_the_terminal_shows_rates_gaps_and_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    status = changed("venues/polymarket/streams_open", 0)
+    console = Console(width=140, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(picture(status, {"polymarket": (120.0, 55.0)}))
+    text = console.export_text()
+
+    assert "polymarket" in text
+    assert "120" in text
+    assert "streams are down" in text
+    assert "messages/s 120" in line(status, {"polymarket": (120.0, 55.0)})
+    with Screen(is_terminal=False) as screen:
+        screen.show(status)
+    assert capsys.readouterr().err == ""  # a log gets a line a minute, not one at once
