@@ -17,8 +17,8 @@ from observer.kit.errors import UsageError
 
 VENUE = {
     "markets": 2, "books": 4, "books_valid": 4, "streams": 1, "streams_open": 1, "messages": 1000,
-    "payload_bytes": 90_000, "events": 1500, "data_age_s": 0.4, "lag_ms": 35.0, "gaps": 3, "gaps_open": 0, "reconnects": 2,
-    "refused": {"bad number": 1}, "unknown": {}, "closed": {"no data for 15 s": 2},
+    "payload_bytes": 90_000, "events": 1500, "data_age_s": 0.4, "lag_ms": 35.0, "gaps": 3, "gaps_open": 0,
+    "reconnects": 2, "refused": {"bad number": 1}, "unknown": {}, "closed": {"no data for 15 s": 2},
 }  # fmt: skip
 WELL: dict[str, Any] = {
     "now": "2026-11-25T12:00:00.000Z", "clock_offset_s": 0.0, "clock_steps": 0, "ticks": 7200, "tick_rows": 14400,
