@@ -61,9 +61,9 @@ class InstrumentSeen(msgspec.Struct, frozen=True, array_like=True, tag="instrume
 class MarketSeen(msgspec.Struct, frozen=True, array_like=True, tag="market"):
     """What a market's number stands for; `row` is `observer.store.market_rows.market_row` of it.
 
-    `up` and `down` are the numbers of its instruments (-1: none, Down then mirrors Up). Windows cut from one long market
-    share their instruments, so what belongs to a window is found through these and the window's times, not through
-    `InstrumentSeen.market_id`, which names the first window that an instrument was seen in.
+    `up` and `down` are the numbers of its instruments (-1: none, Down then mirrors Up). Windows cut from one long
+    market share their instruments, so what belongs to a window is found through these and the window's times, not
+    through `InstrumentSeen.market_id`, which names the first window that an instrument was seen in.
     """
 
     number: int
@@ -101,7 +101,7 @@ class ClockStep(msgspec.Struct, frozen=True, array_like=True, tag="clock_step"):
 
 
 class Quarantined(msgspec.Struct, frozen=True, array_like=True, tag="quarantined"):
-    """Frame `frame_index` of this batch's raws was refused, and why."""
+    """Frame `frame_index` of this batch's raws was refused, and why; -1 where the frame itself was not kept."""
 
     frame_index: int
     conn: int

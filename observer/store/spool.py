@@ -1,7 +1,7 @@
 """Where a recording goes first: `put` hands a batch over and returns at once, a thread writes it to the log.
 
-The event loop is never held up by the disk. What waits is bounded (`observer.store.intake`), what a full disk means is
-decided in `observer.store.segment_log`, and what the chosen durability promises is printed at start: `PROMISE`.
+The event loop is never held up by the disk. What waits is bounded (`observer.store.shed_queue`), what a full disk means
+is decided in `observer.store.segment_log`, and what the chosen durability promises is printed at start: `PROMISE`.
 """
 
 import threading
@@ -14,8 +14,8 @@ from typing import Literal
 from observer.kit.errors import StorageFailed, UsageError
 from observer.store.batch import Batch, Note
 from observer.store.filesystem import REAL, FileSystem
-from observer.store.intake import Intake
 from observer.store.segment_log import LogRules, LogState, SegmentLog
+from observer.store.shed_queue import ShedQueue
 from observer.store.watermarks import Watermarks
 
 Durability = Literal["tick", "1s", "os"]
@@ -91,7 +91,7 @@ class Spool:
             raise UsageError(
                 f"{folder} cannot hold a recording ({error.strerror}). Pass another --local-dir, or make it writable."
             ) from error
-        self._intake = Intake(queue_bytes, stall_s)
+        self._queue = ShedQueue(queue_bytes, stall_s)
         self._preamble = preamble
         self._alive: Sequence[Note] = preamble()
         self._failure: Exception | None = None
@@ -106,15 +106,19 @@ class Spool:
         """
         self._raise_failure()
         alive, self._alive = self._alive, self._preamble()
-        self._intake.put(batch, alive)
+        try:
+            self._queue.put(batch, alive)
+        except StorageFailed as error:
+            self._failure = error
+            raise
 
     def state(self) -> SpoolState:
         """Where things stand; cheap, from any thread."""
-        shed = self._intake.shed_rows
+        shed = self._queue.shed_rows
         return SpoolState(
             log=self._log.state,
-            queued_batches=len(self._intake),
-            queued_bytes=self._intake.queued_bytes,
+            queued_batches=len(self._queue),
+            queued_bytes=self._queue.queued_bytes,
             shed_raw=shed["raw"],
             shed_events=shed["events"],
             failure="" if self._failure is None else str(self._failure),
@@ -126,12 +130,12 @@ class Spool:
         Raises:
             StorageFailed: the disk failed, or did not take it all in time; the next start recovers what is whole.
         """
-        self._intake.close()
+        self._queue.close()
         self._thread.join(timeout_s)
         self._raise_failure()
         if self._thread.is_alive():
             raise StorageFailed(
-                f"The disk did not take the last {len(self._intake)} batches within {timeout_s:.0f} s; the segment "
+                f"The disk did not take the last {len(self._queue)} batches within {timeout_s:.0f} s; the segment "
                 f"{self._log.state.segment or 'in hand'} is left open and recovered at the next start."
             )
 
@@ -143,10 +147,10 @@ class Spool:
             ) from self._failure
 
     def _run(self) -> None:
-        log, intake = self._log, self._intake
+        log, queue = self._log, self._queue
         try:
-            while not intake.is_finished:
-                waiting = intake.take(log.due_in_s(time.monotonic()))
+            while not queue.is_finished:
+                waiting = queue.take(log.due_in_s(time.monotonic()))
                 if waiting is None:
                     log.maintain(time.monotonic())
                 else:

@@ -119,6 +119,23 @@ def test_a_disk_that_hangs_holds_up_neither_put_nor_the_end() -> None:
     assert [batch.number for path in disk.paths() for batch in read_segment(path, disk)] == list(range(30))
 
 
+def test_a_disk_that_hangs_for_too_long_has_failed_and_health_says_so() -> None:
+    disk = CrashDisk()
+    hangs = threading.Event()
+    disk.fault = lambda call: hangs.wait(10) and None if call == "write" else None
+    spool = Spool(SPOOL, "run", lambda: ALIVE, fs=disk, stall_s=0.02)
+
+    def put_for_ever() -> None:
+        for index in range(1_000):
+            spool.put(make_batch(index))
+            threading.Event().wait(0.005)
+
+    with pytest.raises(StorageFailed, match="not taken a batch"):
+        put_for_ever()
+    hangs.set()
+    assert "not taken a batch" in spool.state().failure
+
+
 def test_without_a_new_batch_the_thread_syncs_within_the_promised_second(tmp_path: Path) -> None:
     spool = Spool(tmp_path, "run", lambda: ALIVE, durability="1s")
     spool.put(make_batch(0))

@@ -36,7 +36,7 @@ class Waiting:
     put_s: float
 
 
-class Intake:
+class ShedQueue:
     """A bounded queue for one producer and one consumer.
 
     Attributes:
