@@ -26,6 +26,7 @@ from mlx_rl.artifact.checks import (
 )
 from mlx_rl.artifact.golden import golden_outputs
 from mlx_rl.artifact.manifest import GOLDEN, WEIGHTS, Manifest, SchemaRecord, write_manifest
+from mlx_rl.datasets.splits import Folds
 from mlx_rl.features.scaler import Scaler
 from mlx_rl.features.schema import FeatureSchema, schema_from_dict
 from mlx_rl.models.network import Network
@@ -52,6 +53,7 @@ def save(
     cost_law: str,
     law: dict[str, Any],
     dataset_id: str,
+    folds: Folds | None,
     code_version: str,
     seed: int,
     method: str,
@@ -65,6 +67,7 @@ def save(
         policy: network, schema and scaler.
         golden: the inputs of `mlx_rl.artifact.golden.golden_inputs`.
         cost_law, law: the money law's version and settings the labels were made under.
+        folds: which windows of that recording it was made from; None for a model that learnt nothing.
         created: ISO 8601, UTC.
 
     Raises:
@@ -89,6 +92,7 @@ def save(
             cost_law=cost_law,
             law=law,
             dataset_id=dataset_id,
+            folds=folds,
             code_version=code_version,
             seed=seed,
             method=method,

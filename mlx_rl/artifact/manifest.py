@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from mlx_rl.datasets.splits import Folds
 from observer.kit.errors import BadArtifact
 
 FORMAT = "mlx-rl-artifact/1"
@@ -156,6 +157,7 @@ class Manifest(BaseModel):
     cost_law: str = Field(description="version of the money law the labels were made under")
     law: dict[str, Any] = Field(description="LawSettings of training: size in shares, latency in seconds, fees, fills")
     dataset_id: str
+    folds: Folds | None = Field(default=None, description="which of its windows; None where nothing was learnt")
     code_version: str
     seed: int
     method: str

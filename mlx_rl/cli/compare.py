@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from mlx_rl.cli.unseen import JudgeFlags, open_models, trade_unseen, trained_until
+from mlx_rl.cli.unseen import JudgeFlags, trade_unseen
 from observer.kit.cli import run_command
 
 ABOUT = (
@@ -38,13 +38,14 @@ def compare(settings: CompareSettings) -> dict[str, Any]:
         UsageError: no window to judge, or one model named twice.
         BadArtifact: a model folder is damaged.
     """
+    from mlx_rl.cli.opened import open_models, trained_on
     from mlx_rl.evaluation.assess import assess
     from mlx_rl.evaluation.contrast import contrast
 
     models = open_models([settings.transformer_model, settings.base_model])
     who = f"compare {settings.transformer_model} {settings.base_model}"
     runs, opening, notes = trade_unseen(settings, settings.data_dir, models, who=who, last_days=settings.test_days)
-    ours, theirs = (m.candidate.name for m in models)
+    ours, theirs = (m.name for m in models)
     judged = {
         name: assess(runs, name, margin_usd_per_share=settings.margin, seed=settings.seed) for name in (ours, theirs)
     }
@@ -54,7 +55,7 @@ def compare(settings: CompareSettings) -> dict[str, Any]:
         "windows": {**judged[ours]["windows"], "test_opening": opening},
         "law": judged[ours]["law"],
         "warnings": warnings,
-        "trained_until": trained_until(models),
+        "trained_on": trained_on(models),
         "models": judged,
         "html": None if settings.html is None else str(settings.html),
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from mlx_rl.cli.unseen import JudgeFlags, open_models, trade_unseen, trained_until
+from mlx_rl.cli.unseen import JudgeFlags, trade_unseen
 from observer.kit.cli import run_command
 
 ABOUT = (
@@ -37,6 +37,7 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Any]:
         UsageError: no window to judge.
         BadArtifact: a model folder is damaged.
     """
+    from mlx_rl.cli.opened import open_models, trained_on
     from mlx_rl.evaluation.assess import assess
     from mlx_rl.evaluation.contrast import contrast
 
@@ -44,11 +45,11 @@ def evaluate(settings: EvaluateSettings) -> dict[str, Any]:
     models = open_models(paths)
     who = f"evaluate {settings.model}"
     runs, opening, notes = trade_unseen(settings, settings.test_data, models, who=who)
-    names = [m.candidate.name for m in models]
+    names = [m.name for m in models]
     result = assess(runs, names[0], margin_usd_per_share=settings.margin, seed=settings.seed)
     result["warnings"] = notes + result["warnings"]
     result["windows"]["test_opening"] = opening
-    result["trained_until"] = trained_until(models)
+    result["trained_on"] = trained_on(models)
     result["comparison"] = None
     if settings.compare_with is not None:
         result["comparison"] = contrast(runs, *names, margin_usd_per_share=settings.margin, seed=settings.seed)

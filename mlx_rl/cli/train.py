@@ -34,7 +34,12 @@ class TrainFlags(BaseModel):
     method: Literal["bc", "wbc"] = Field(default="wbc", description="bc copies the oracle; wbc weighs what is earned")
     model: Literal["transformer", "base"] = Field(default="transformer", description="which encoder")
     preset: Literal["small", "default", "large"] = Field(default="default", description="size of the encoder")
-    market: str | None = Field(default=None, description="only this symbol (BTC) or series; None: all")
+    market: str | None = Field(default=None, description="only these symbols (BTC,ETH) or series; None: all")
+    walk_forward: int = Field(
+        default=1,
+        ge=1,
+        description="cut the test windows into so many folds and train a model before each, on all that came before",
+    )
     features: Literal["state18", "edge"] = Field(default="state18", description="feature schema of a state")
     activation: Literal["relu", "gelu", "tanh"] = Field(default="relu", description="nonlinearity; relu is fastest")
     size: float = Field(default=50.0, gt=0, description="shares per position; 50 shares win or lose 50 USD at most")
@@ -64,13 +69,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def train_model(command: TrainCommand) -> dict[str, Any]:
-    """Build the dataset, train, save the model folder.
+    """Build the dataset, train, save the model folder; once, or once for each fold of a walk-forward.
 
     Raises:
         UsageError: data that cannot be learnt from, a run folder that belongs to another run, or a flag of the
             method that was not chosen.
+        BadArtifact: the output is something else than a model that may be replaced.
         NotFinite: a number stopped being finite.
     """
+    from mlx_rl.artifact.walk_forward import check_folds_output, fold_name
+
+    _refuse_flags_of(WBCSettings if command.method == "bc" else BCSettings, command)
+    output = command.output or Path("models") / f"{command.model}_{command.method}"
+    run = command.runs_dir / (command.run_name or output.name)
+    n = command.walk_forward
+    if n == 1:
+        return _train_fold(command, output, run)
+    check_folds_output(output, n)
+    made = [_train_fold(command, output / fold_name(k), run / fold_name(k), fold=k) for k in range(1, n + 1)]
+    return {"output": str(output), "data_dir": str(command.data_dir), "walk_forward": made}
+
+
+def _train_fold(command: TrainCommand, output: Path, run: Path, fold: int = 1) -> dict[str, Any]:
     import time
 
     from mlx_rl.algos import ALGORITHMS
@@ -85,8 +105,6 @@ def train_model(command: TrainCommand) -> dict[str, Any]:
     from observer.kit.code_version import code_version
     from observer.store.reader import Recording
 
-    _refuse_flags_of(WBCSettings if command.method == "bc" else BCSettings, command)
-    output = command.output or Path("models") / f"{command.model}_{command.method}"
     check_output(output)
     seq_len = preset(command.model, command.preset).seq_len
     dataset = build(
@@ -96,16 +114,17 @@ def train_model(command: TrainCommand) -> dict[str, Any]:
         law=command.law(),
         splits=command.part(SplitSettings),
         market=command.market,
+        fold=fold,
+        n_folds=command.walk_forward,
     )
     architecture = preset(command.model, command.preset, n_features=len(dataset.schema), activation=command.activation)
     method_settings = command.part(BCSettings if command.method == "bc" else WBCSettings)
     record = {
         "dataset_id": dataset.dataset_id,
         "outcomes_id": dataset.outcomes_id,
-        "market": command.market,
         "schema": dataset.schema.hash,
         "law": command.law().model_dump(mode="json"),
-        "splits": command.part(SplitSettings).model_dump(),
+        "folds": dataset.folds.model_dump(),
         "method": {"name": command.method, **method_settings.model_dump()},
     }
     started = time.monotonic()
@@ -116,16 +135,12 @@ def train_model(command: TrainCommand) -> dict[str, Any]:
         architecture,
         ALGORITHMS[command.method](method_settings),
         command.part(TrainSettings),
-        command.runs_dir / (command.run_name or output.name),
+        run,
         record=record,
         validate=ValidationMoney(dataset, Recording(command.data_dir).tape) if len(dataset.valid) else None,
         resume=command.resume,
     )
-    metrics = {
-        **made.metrics,
-        "trained_until_ns": dataset.trained_until_ns,
-        "outcomes_id": dataset.outcomes_id,
-    }
+    metrics = {**made.metrics, "outcomes_id": dataset.outcomes_id}
     policy = MlxPolicy(output.name, made.network, dataset.schema, dataset.scaler)
     manifest = save(
         output,
@@ -134,6 +149,7 @@ def train_model(command: TrainCommand) -> dict[str, Any]:
         cost_law=COST_LAW,
         law=command.law().model_dump(mode="json"),
         dataset_id=dataset.dataset_id,
+        folds=dataset.folds,
         code_version=code_version(),
         seed=command.seed,
         method=command.method,
@@ -148,6 +164,7 @@ def train_model(command: TrainCommand) -> dict[str, Any]:
         "method": command.method,
         "dataset_id": dataset.dataset_id,
         "weights_sha256": manifest.weights_sha256,
+        "folds": dataset.folds.model_dump(),
         "windows": {"train": len(dataset.markets_train), "valid": len(dataset.markets_valid)},
         "samples": {"train": len(dataset.train), "valid": len(dataset.valid)},
         "left_out": dataset.left_out,
@@ -181,7 +198,19 @@ def label_shares(dataset: "Dataset") -> dict[str, dict[str, float]]:
 
 def show(result: dict[str, Any]) -> str:
     """The result in a short table, and what to do next."""
-    metrics, last = result["metrics"], result["metrics"]["last"]
+    folds = result.get("walk_forward", [result])
+    parts = [_show_one(fold) for fold in folds]
+    return "\n\n".join(
+        [
+            *parts,
+            f"Saved {result['output']}. A validation result is no verdict; next: "
+            f"python evaluate_model.py --model {result['output']} --test-data {result['data_dir']}",
+        ]
+    )
+
+
+def _show_one(result: dict[str, Any]) -> str:
+    folds, metrics, last = result["folds"], result["metrics"], result["metrics"]["last"]
     labels = {
         position: ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share)
         for position, shares in result["labels"].items()
@@ -197,9 +226,5 @@ def show(result: dict[str, Any]) -> str:
     if "money" in last:
         money = last["money"]
         rows.append(["validation, last epoch", f"net {money['net_usd']:.2f} USD in {money['windows']:.0f} windows"])
-    header = [f"{result['model']} {result['preset']}", result["method"]]
-    return (
-        f"{table(rows, header)}\n\n"
-        f"Saved {result['output']}. A validation result is no verdict; next: "
-        f"python evaluate_model.py --model {result['output']} --test-data {result['data_dir']}"
-    )
+    fold = f", fold {folds['fold']} of {folds['n_folds']}" if folds["n_folds"] > 1 else ""
+    return table(rows, [f"{result['model']} {result['preset']}{fold}", result["method"]])

@@ -11,7 +11,7 @@ import numpy as np
 from mlx_rl.datasets.dataset import Dataset
 from mlx_rl.datasets.labels import label_window
 from mlx_rl.datasets.reference import reference_of
-from mlx_rl.datasets.splits import Split, SplitSettings, split_markets
+from mlx_rl.datasets.splits import Folds, Split, SplitSettings, cut_fold
 from mlx_rl.features.kernel import FeatureKernel
 from mlx_rl.features.scaler import Scaler
 from mlx_rl.features.schema import FeatureSchema, schema_for
@@ -33,6 +33,8 @@ def build(
     law: LawSettings,
     splits: SplitSettings,
     market: str | None = None,
+    fold: int = 1,
+    n_folds: int = 1,
 ) -> Dataset:
     """Build the training and validation samples of a recording.
 
@@ -42,7 +44,8 @@ def build(
         seq_len: window length L the features are padded for.
         law: size, latency, fees and fill assumption the labels are solved under.
         splits: how windows are cut into folds.
-        market: keep only this symbol ("BTC") or series ("btc-updown-15m"); None keeps all.
+        market: keep only these symbols ("BTC" or "BTC,ETH") or series ("btc-updown-15m"); None keeps all.
+        fold, n_folds: which fold of a walk-forward; 1 of 1 is the plain split.
 
     Raises:
         UsageError: nothing matches, or too few windows with an outcome.
@@ -53,25 +56,29 @@ def build(
     usable = [m for m in markets if m.market_id not in left_out]
     if not usable:
         raise UsageError(f"none of the {len(markets)} windows in {data_dir} can be learnt from: {_reasons(left_out)}.")
-    split = split_markets(usable, splits)
+    split, folds = cut_fold(usable, splits, fold=fold, n_folds=n_folds, market=market)
     kept = {*split.train, *split.valid}
     reference = reference_of(recording, [m for m in usable if m.market_id in kept])
     schema = schema_for(schema_name, reference=reference)
-    return _fill(recording, payoffs, markets, split, left_out, schema, seq_len, law)
+    return _fill(recording, payoffs, markets, split, folds, left_out, schema, seq_len, law)
 
 
 def choose_markets(recording: Recording, market: str | None) -> list[Market]:
-    """The recording's windows of one symbol or series, or all of them.
+    """The recording's windows of some symbols or series, named with commas between them, or all of them.
 
     Raises:
         UsageError: nothing is called that.
     """
     everything = recording.markets()
-    chosen = [m for m in everything if market is None or market.lower() in (m.symbol.lower(), m.series.lower())]
-    if not chosen:
-        known = sorted({m.symbol for m in everything} | {m.series for m in everything})
-        raise UsageError(f"no market of {recording.root} is called {market!r}. Known: {', '.join(known) or 'none'}.")
-    return chosen
+    if market is None:
+        return everything
+    known = sorted({m.symbol for m in everything} | {m.series for m in everything})
+    names = [name.strip() for name in market.split(",")]
+    for name in names:
+        if name.lower() not in (k.lower() for k in known):
+            raise UsageError(f"no market of {recording.root} is called {name!r}. Known: {', '.join(known) or 'none'}.")
+    wanted = {name.lower() for name in names}
+    return [m for m in everything if wanted & {m.symbol.lower(), m.series.lower()}]
 
 
 def _why_not(recording: Recording, payoffs: Payoffs, market: Market) -> str:
@@ -93,6 +100,7 @@ def _fill(
     payoffs: Payoffs,
     markets: list[Market],
     split: Split,
+    folds: Folds,
     left_out: dict[str, str],
     schema: FeatureSchema,
     seq_len: int,
@@ -143,8 +151,7 @@ def _fill(
         scaler.apply(states, out=states)
     return Dataset(
         features, row, first_row, q, q.max(axis=2), payoff, mid, entry, exit_, train, valid,
-        split.train, split.valid, left_out, schema, scaler, law, recording.dataset_id, payoffs.outcomes_id,
-        trained_until_ns=max(m.close_ns for m in markets if m.market_id in wanted),
+        split.train, split.valid, left_out, schema, scaler, law, recording.dataset_id, payoffs.outcomes_id, folds,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mlx_rl.datasets.splits import Folds
 from mlx_rl.features.scaler import Scaler
 from mlx_rl.features.schema import FeatureSchema
 from mlx_rl.market.law import LawSettings
@@ -32,6 +33,7 @@ class Dataset:
         train, valid: (n,) int64 sample ids of each fold.
         markets_train, markets_valid: market ids of each fold, in time order.
         left_out: market id -> why it holds no sample.
+        folds: what the model's manifest will say of the folds.
     """
 
     features: F32
@@ -53,7 +55,7 @@ class Dataset:
     law: LawSettings
     dataset_id: str
     outcomes_id: str
-    trained_until_ns: int  # close of the last training or validation window
+    folds: Folds
 
     def pnl(self, ids: I64, draw: int) -> F32:
         """Profit of imagined Up and Down positions, (B,) -> (B, 2) USD per share of size.

@@ -36,6 +36,22 @@ class SplitSettings(BaseModel):
     embargo_windows: int = Field(default=1, ge=0, description="clock windows dropped at each border between folds")
 
 
+class Folds(BaseModel):
+    """What a model says of the windows it was made from; its manifest keeps it, and judging goes by it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    market: str | None = Field(description="symbols or series it was trained on, as asked for; None: all")
+    settings: SplitSettings
+    fold: int = Field(default=1, ge=1, description="which fold of a walk-forward, from 1")
+    n_folds: int = Field(default=1, ge=1, description="how many the walk-forward has; 1: it is none")
+    train_windows: int = Field(description="market windows it learnt from")
+    valid_windows: int = Field(description="market windows that chose the epoch")
+    trained_from_ns: int = Field(description="open of the first of them, UTC")
+    trained_until_ns: int = Field(description="close of the last of them, UTC")
+    unseen_from_ns: int = Field(description="windows that open from here on lie behind the embargo, UTC")
+
+
 @dataclass(frozen=True)
 class Split:
     """Market ids of each fold, in time order, and what the borders cost."""
@@ -80,6 +96,33 @@ def walk_forward(markets: Iterable[Market], n_folds: int, settings: SplitSetting
         seen = opens[: len(opens) - (n_folds - 1 - k) * n_test]
         folds.append(_cut(by_open, seen, n_valid, n_test, settings.embargo_windows))
     return folds
+
+
+def cut_fold(
+    markets: list[Market], settings: SplitSettings, *, fold: int = 1, n_folds: int = 1, market: str | None = None
+) -> tuple[Split, Folds]:
+    """One fold's split of some markets, and what its model will say of it; a single fold is the plain split.
+
+    Raises:
+        UsageError: too few clock windows.
+    """
+    split = split_markets(markets, settings) if n_folds == 1 else walk_forward(markets, n_folds, settings)[fold - 1]
+    by_id = {m.market_id: m for m in markets}
+    used = [by_id[name] for name in (*split.train, *split.valid)]
+    until_ns = max(m.close_ns for m in used)
+    # Without a test fold nothing was left out behind the border, so the embargo is reckoned in windows' lengths.
+    behind_ns = until_ns + settings.embargo_windows * max(m.close_ns - m.open_ns for m in used)
+    return split, Folds(
+        market=market,
+        settings=settings,
+        fold=fold,
+        n_folds=n_folds,
+        train_windows=len(split.train),
+        valid_windows=len(split.valid),
+        trained_from_ns=min(m.open_ns for m in used),
+        trained_until_ns=until_ns,
+        unseen_from_ns=min((by_id[name].open_ns for name in split.test), default=behind_ns),
+    )
 
 
 def open_test(data_dir: Path, dataset_id: str, who: str) -> int:

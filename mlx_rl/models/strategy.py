@@ -79,6 +79,7 @@ class RLStrategy:
             "cost_law": COST_LAW,
             "law": LawSettings().model_dump(mode="json"),
             "dataset_id": "",
+            "folds": None,
             "code_version": "",
             "seed": self._seed,
             "method": "untrained",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlx_rl.evaluation.report import figures
-from mlx_rl.evaluation.report.text import show_contrast, show_evaluation
+from mlx_rl.evaluation.report.text import show_contrast, show_evaluation, trained_lines
 from mlx_rl.evaluation.runs import Runs
 from observer.kit.clock import NS_PER_S, iso
 
@@ -106,6 +106,7 @@ def _head(title: str, result: dict[str, Any]) -> str:
         f"({escape(', '.join(w['series']))}). {law['size_shares']:g} shares per position, filled {latency} with "
         f"{law['fills']} fills, {escape(law['fees'])} fees. Outcomes: {outcomes}. "
         f"Recording {escape(w['dataset_id'][:12] or 'in memory')}.</p>"
+        + "".join(f"<p class=note>{escape(line)}.</p>" for line in trained_lines(result))
     )
 
 

@@ -83,9 +83,31 @@ def _setting(result: dict[str, Any]) -> list[str]:
         f"{iso(w['last_close_ns'])[:16]} UTC: {series}",
         f"outcomes: {outcomes}; {law['size_shares']:g} shares per position, decisions fill {latency}, fees "
         f"{law['fees']}, {law['fills']} fills",
+        *trained_lines(result),
         *(f"warning: {text}" for text in result["warnings"]),
     ]
     return ["\n".join(lines)]
+
+
+def trained_lines(result: dict[str, Any]) -> list[str]:
+    """Which windows each model, or each fold of a walk-forward, was made from."""
+    lines: list[str] = []
+    for name, parts in result.get("trained_on", {}).items():
+        for folds in parts:
+            which = f"{name}, fold {folds['fold']} of {folds['n_folds']}," if folds["n_folds"] > 1 else name
+            lines.append(
+                f"{which} learnt from {folds['train_windows']} windows"
+                + (f" of {folds['market']}" if folds["market"] else "")
+                + (f", {folds['valid_windows']} chose its epoch" if folds["valid_windows"] else "")
+                + f"; the last closed at {iso(folds['trained_until_ns'])[:16]} UTC, {_embargo(folds)}"
+            )
+    return lines
+
+
+def _embargo(folds: dict[str, Any]) -> str:
+    n = folds["settings"]["embargo_windows"]
+    opened = f"{iso(folds['unseen_from_ns'])[:16]} UTC"
+    return f"it is judged from {opened} on, after an embargo of {n} clock window{'' if n == 1 else 's'}"
 
 
 def _against(rows: list[dict[str, Any]]) -> str:

@@ -24,6 +24,7 @@ KNOWN: dict[str, Any] = {
     "cost_law": "test",
     "law": {},
     "dataset_id": "d",
+    "folds": None,
     "code_version": "c",
     "seed": 3,
     "method": "wbc",

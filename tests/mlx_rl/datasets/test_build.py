@@ -139,7 +139,7 @@ def test_nothing_to_learn_from_is_refused(tmp_path: Path, recording: Path) -> No
     with pytest.raises(UsageError, match=r"none of the 5 windows .* no outcome recorded \(5\)"):
         make(silent)
     with pytest.raises(UsageError, match="no market of .* is called 'ETH'. Known: BTC, btc-updown-15m"):
-        make(recording, market="ETH")
+        make(recording, market="BTC,ETH")
 
 
 def test_a_mix_of_series_with_and_without_an_underlying_is_refused(tmp_path: Path) -> None:
@@ -169,3 +169,16 @@ def test_a_model_of_the_underlying_refuses_windows_without_one(tmp_path: Path, r
     with pytest.raises(UsageError, match="tf reads returns of the underlying, and .* holds no price of it"):
         require_reference(blind, blind.markets(), schema, "tf")
     require_reference(Recording(recording), Recording(recording).markets(), schema, "tf")
+
+
+def test_several_symbols_are_learnt_from_side_by_side(tmp_path: Path) -> None:
+    symbols = ("BTC", "ETH", "SOL")
+    tapes = [
+        (replace(t, market=replace(t.market, market_id=f"{s}{i}", series=f"{s.lower()}-15m", symbol=s)), float(i % 2))
+        for i in range(12) for s in symbols for t in [make_tape(7, 60, index=i)]
+    ]  # fmt: skip
+    data = make(record(tmp_path, tapes), market="btc, SOL-15m")
+
+    # 12 clock windows as before, two of the three symbols in each: 6 to train, 2 to validate.
+    assert data.markets_train == tuple(f"{s}{i}" for i in range(6) for s in ("BTC", "SOL"))
+    assert (data.folds.train_windows, data.folds.valid_windows, data.folds.market) == (12, 4, "btc, SOL-15m")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlx_rl.datasets.splits import SplitSettings, open_test, split_markets, walk_forward
+from mlx_rl.datasets.splits import SplitSettings, cut_fold, open_test, split_markets, walk_forward
+from observer.kit.clock import NS_PER_S
 from observer.kit.errors import UsageError
 from observer.records import Market
 from tests.samples.tapes import make_market
@@ -41,6 +42,40 @@ def test_a_training_window_that_closes_after_the_next_fold_opens_is_purged() -> 
 
     assert "late" in split.dropped
     assert markets[5].market_id in split.train
+
+
+@pytest.mark.parametrize("embargo", [0, 1, 3])
+def test_a_model_is_judged_from_its_first_test_window_on_however_far_apart_windows_are(embargo: int) -> None:
+    markets = many(40)
+    short = [replace(m, close_ns=m.open_ns + 60 * NS_PER_S) for m in markets]  # a minute of each quarter-hour
+    settings = SplitSettings(valid_frac=0.1, test_frac=0.5, embargo_windows=embargo)
+    split, folds = cut_fold(short, settings)
+    opens = {m.market_id: m.open_ns for m in short}
+
+    assert (folds.train_windows, folds.valid_windows) == (len(split.train), len(split.valid))
+    assert folds.trained_until_ns == max(m.close_ns for m in short if m.market_id in split.valid)
+    assert folds.unseen_from_ns == min(opens[name] for name in split.test)
+    assert {name for name in opens if opens[name] >= folds.unseen_from_ns} == set(split.test)
+
+
+def test_without_a_test_fold_the_embargo_is_as_many_windows_long() -> None:
+    markets = many(20)
+    _, folds = cut_fold(markets, SplitSettings(test_frac=0, embargo_windows=2))
+
+    assert folds.trained_until_ns == max(m.close_ns for m in markets)
+    assert folds.unseen_from_ns == folds.trained_until_ns + 2 * (markets[0].close_ns - markets[0].open_ns)
+
+
+def test_each_fold_of_a_walk_forward_is_judged_where_its_own_test_windows_begin() -> None:
+    markets = many(60)
+    settings = SplitSettings(valid_frac=0.1, test_frac=0.4)
+    splits = walk_forward(markets, 3, settings)
+    opens = {m.market_id: m.open_ns for m in markets}
+    made = [cut_fold(markets, settings, fold=k, n_folds=3) for k in (1, 2, 3)]
+
+    assert [split for split, _ in made] == splits
+    assert [folds.unseen_from_ns for _, folds in made] == [min(opens[m] for m in s.test) for s in splits]
+    assert [(folds.fold, folds.n_folds) for _, folds in made] == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_walk_forward_test_folds_cover_the_end_without_overlap() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from mlx_rl.artifact.manifest import preset
 from mlx_rl.cli import compare, evaluate
 from mlx_rl.datasets.build import build
 from mlx_rl.datasets.splits import OPENINGS, SplitSettings
+from mlx_rl.evaluation.exam import Exam
+from mlx_rl.evaluation.runs import Candidate, Runs, run_all
 from mlx_rl.market.law import COST_LAW, LawSettings
 from mlx_rl.models.network import Network
 from mlx_rl.models.policy import MlxPolicy
@@ -36,17 +39,24 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "15",
     ]
     assert synthetic(["null", *args]) == 0
-    splits = SplitSettings(valid_frac=0.1, test_frac=0.5)
     for kind in ("base", "transformer"):
-        shape = preset(kind, "small")
-        data = build(root / "data", schema_name="state18", seq_len=shape.seq_len, law=LAW, splits=splits)
-        policy = MlxPolicy(kind, Network(shape), data.schema, data.scaler)
-        save(
-            root / "models" / kind, policy, golden_inputs(data, shape.seq_len, 0), cost_law=COST_LAW,
-            law=LAW.model_dump(mode="json"), dataset_id=data.dataset_id, code_version="test", seed=0, method="none",
-            created="2026-01-01T00:00:00Z", metrics={"trained_until_ns": data.trained_until_ns},
-        )  # fmt: skip
+        untrained(root, root / "models" / kind, kind)
     return root
+
+
+def untrained(root: Path, folder: Path, kind: str = "base", embargo: int = 1, fold: int = 1, n_folds: int = 1) -> None:
+    """Write a model folder as the trainer would, without training."""
+    shape = preset(kind, "small")
+    splits = SplitSettings(valid_frac=0.1, test_frac=0.5, embargo_windows=embargo)
+    data = build(
+        root / "data", schema_name="state18", seq_len=shape.seq_len, law=LAW, splits=splits, fold=fold, n_folds=n_folds
+    )
+    policy = MlxPolicy(folder.name, Network(shape), data.schema, data.scaler)
+    save(
+        folder, policy, golden_inputs(data, shape.seq_len, 0), cost_law=COST_LAW, law=LAW.model_dump(mode="json"),
+        dataset_id=data.dataset_id, folds=data.folds, code_version="test", seed=0, method="none",
+        created="2026-01-01T00:00:00Z", metrics={},
+    )  # fmt: skip
 
 
 def flags(place: Path, *more: str) -> list[str]:
@@ -112,7 +122,7 @@ def test_nothing_unseen_is_misuse_and_says_the_way_out(place: Path, capsys: pyte
     path = place / "models" / "base" / "manifest.json"
     kept = path.read_text()
     manifest = json.loads(kept)
-    manifest["metrics"]["trained_until_ns"] = 2**62
+    manifest["folds"]["unseen_from_ns"] = 2**62
     path.write_text(json.dumps(manifest))
     try:
         assert evaluate.main(["--model", str(path.parent), "--test-data", str(place / "data")]) == 2
@@ -130,3 +140,50 @@ def test_a_model_cannot_be_compared_with_itself_or_with_nothing(
     assert "is named twice" in capsys.readouterr().err
     assert evaluate.main(["--model", str(place / "nowhere"), "--test-data", data]) == 1
     assert "no such model folder" in capsys.readouterr().err
+
+
+def test_a_longer_embargo_is_kept_in_judging_and_is_not_compared_with_a_shorter_one(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    untrained(place, tmp_path / "patient", embargo=4)
+    args = ["--model", str(tmp_path / "patient"), "--test-data", str(place / "data"), "--random-traders", "2"]
+
+    assert evaluate.main(args) == 0
+    out = capsys.readouterr().out
+    assert "patient learnt from 2 windows, 2 chose its epoch" in out  # 24 less 12 to test, 2 to validate, 2 x 4
+    assert "after an embargo of 4 clock windows" in out
+    assert "12 windows in 12 clock windows" in out
+
+    assert evaluate.main([*args, "--compare-with", str(place / "models" / "base")]) == 2
+    refusal = capsys.readouterr().err
+    assert "patient and base were not trained on the same folds: --embargo-windows 4 and 1" in refusal
+    assert "Train both with the same flags" in refusal
+
+
+def test_a_walk_forward_is_judged_as_one_each_window_by_the_latest_model_that_has_not_seen_it(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for fold in (1, 2, 3):
+        untrained(place, tmp_path / "wf" / f"fold_{fold}", fold=fold, n_folds=3)
+    judged: list[tuple[int, int]] = []
+
+    def spy(exam: Exam, candidates: list[Candidate], **more: Any) -> Runs:
+        judged.append((len(exam), int(exam.open_ns.min())))
+        return run_all(exam, candidates, **more)
+
+    monkeypatch.setattr("mlx_rl.evaluation.runs.run_all", spy)
+    code = evaluate.main(
+        ["--model", str(tmp_path / "wf"), "--test-data", str(place / "data"), "--random-traders", "2", "--json"]
+    )
+    found = json.loads(capsys.readouterr().out)
+
+    assert code == 0
+    assert found["windows"]["judged"] == 12  # three folds of four
+    assert [folds["fold"] for folds in found["trained_on"]["wf"]] == [1, 2, 3]
+    assert judged == [(4, folds["unseen_from_ns"]) for folds in found["trained_on"]["wf"]]
+
+    assert evaluate.main(
+        ["--model", str(tmp_path / "wf"), "--test-data", str(place / "data"), "--compare-with",
+         str(place / "models" / "base")]
+    ) == 2  # fmt: skip
+    assert "not trained on the same folds: --walk-forward 3 and 1" in capsys.readouterr().err

@@ -34,7 +34,8 @@ def test_a_recording_becomes_a_model_that_opens(
     assert manifest.dataset_id == result["dataset_id"]
     assert (manifest.method, manifest.architecture.kind, policy.name) == (method, model, "m")
     assert manifest.law["size_shares"] == 50
-    assert manifest.metrics["trained_until_ns"] > 0
+    assert manifest.folds is not None
+    assert (manifest.folds.train_windows, manifest.folds.valid_windows) == (6, 2)  # of 12: two embargoed, two to test
     assert set(result["metrics"]["last"]["money"]) == {"net_usd", "oracle_share", "trades", "windows"}
     assert [sum(shares.values()) for shares in result["labels"].values()] == pytest.approx([1, 1, 1])
     assert result["labels"]["up"]["BUY"] == 0  # masked
@@ -51,6 +52,23 @@ def test_a_second_run_of_the_same_name_asks_for_resume(
     assert (again, resumed) == (2, 0)
     assert "Pass --resume to go on" in capsys.readouterr().err
     assert load(tmp_path / "m")[1].weights_sha256 == first
+
+
+def test_a_walk_forward_trains_a_model_before_each_fold_of_test_windows(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = flags(recording, tmp_path, "--model", "base", "--walk-forward", "2", "--test-frac", "0.5", "--json")
+    assert train.main(asked) == 0
+    made = json.loads(capsys.readouterr().out)["walk_forward"]
+    models = [load(tmp_path / "m" / f"fold_{k}")[1] for k in (1, 2)]
+
+    # 12 windows, the last 6 in two folds of 3; before each: 1 embargoed, 2 to validate, 1 embargoed, the rest.
+    assert [one["windows"] for one in made] == [{"train": 2, "valid": 2}, {"train": 5, "valid": 2}]
+    assert [(m.folds.fold, m.folds.n_folds) for m in models if m.folds] == [(1, 2), (2, 2)]
+    assert models[0].weights_sha256 != models[1].weights_sha256
+    assert train.main([*asked, "--resume"]) == 0
+    again = json.loads(capsys.readouterr().out)["walk_forward"]
+    assert [one["weights_sha256"] for one in again] == [one["weights_sha256"] for one in made]
 
 
 def test_an_unknown_market_is_a_misuse(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
