@@ -356,15 +356,15 @@ def test_a_rest_book_that_is_always_too_old_is_not_asked_for_for_ever() -> None:
     assert len(heard.line.of("fetch")) == 5
 
 
-def test_changes_that_overtook_a_rest_book_are_applied_to_it() -> None:
+def test_changes_that_overtook_a_rest_book_are_applied_to_it_and_those_in_it_are_not() -> None:
     heard = Heard()
     heard.line.lost(heard.up, "test")
-    heard.read(changes((UP_ID, "BUY", "0.5", "4", "0.5", "0.53"), at_ms=AT_MS + 10))  # in the book by REST already
-    heard.read(changes((UP_ID, "BUY", "0.5", "9", "0.5", "0.53"), at_ms=AT_MS + 30))  # not yet
+    heard.read(changes((UP_ID, "BUY", "0.49", "4", "0.5", "0.53"), at_ms=AT_MS + 10))  # gone again when REST looked
+    heard.read(changes((UP_ID, "BUY", "0.5", "9", "0.5", "0.53"), at_ms=AT_MS + 30))  # after REST looked
 
     heard.decoder.snapshot(heard.up, rest_book(UP_ID, [("0.5", "6")], ASKS, AT_MS + 20))
 
-    assert heard.up.book.size_at(BID, scaled("0.5")) == scaled("9")
+    assert heard.up.book.top(BID, 5) == [(scaled("0.5"), scaled("9"))]
 
 
 def test_changes_that_a_rest_book_holds_already_do_not_take_it_back() -> None:
@@ -390,6 +390,7 @@ def test_a_clock_that_is_wrong_by_seconds_does_not_keep_rest_books_out() -> None
     heard.line.recv_ns = RECV_NS - 30 * NS_PER_S  # our clock is half a minute slow
     heard.line.lost(heard.up, "test")
     heard.read(changes((UP_ID, "BUY", "0.5", "9", "0.5", "0.53"), at_ms=AT_MS + 30))
+    heard.line.recv_ns += 50 * NS_PER_MS
 
     heard.decoder.snapshot(heard.up, rest_book(UP_ID, [("0.5", "6")], ASKS, AT_MS + 20))
 
