@@ -111,9 +111,11 @@ class RealFileSystem:
 
     def reserve(self, fd: int, start: int, length: int) -> None:
         """See `FileSystem`: Linux only, and there not on every file system."""
-        if _fallocate is not None and _fallocate(fd, _KEEP_SIZE, start, length) != 0:
+        while _fallocate is not None and _fallocate(fd, _KEEP_SIZE, start, length) != 0:
             number = ctypes.get_errno()
-            if number not in _NOT_OFFERED:
+            if number in _NOT_OFFERED:
+                return
+            if number != errno.EINTR:  # a signal came: ask again
                 raise OSError(number, os.strerror(number))
 
     def write(self, fd: int, data: bytes) -> int:

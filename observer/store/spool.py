@@ -21,12 +21,12 @@ from observer.store.watermarks import Watermarks
 Durability = Literal["tick", "1s", "os"]
 SYNC_S: dict[str, float | None] = {"tick": 0.0, "1s": 1.0, "os": None}
 
-_KILL = "kill -9 loses nothing that was written, at most the tick in hand"
+_KILL = "kill -9 loses at most the tick in hand"
 _FULL = "a full disk pauses the recording with a gap row and damages nothing"
 PROMISE: dict[str, str] = {
-    "tick": f"{_KILL}; a power cut loses at most the tick in hand; {_FULL}.",
-    "1s": f"{_KILL}; a power cut loses at most 1 s and a tick, while the disk keeps up; {_FULL}.",
-    "os": f"{_KILL}; a power cut loses what the system had not written yet, at most the open segment; {_FULL}.",
+    "tick": f"While the disk keeps up, {_KILL}; a power cut loses at most the tick in hand; {_FULL}.",
+    "1s": f"While the disk keeps up, {_KILL}; a power cut loses at most 1 s and a tick; {_FULL}.",
+    "os": f"While the disk keeps up, {_KILL}; a power cut loses at most the open segment; {_FULL}.",
 }
 
 

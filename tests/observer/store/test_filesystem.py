@@ -37,6 +37,19 @@ def test_a_full_disk_is_told_when_room_is_set_aside(tmp_path: Path, monkeypatch:
     REAL.close(fd)
 
 
+def test_a_signal_while_room_is_set_aside_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [errno.EINTR, errno.EINTR, 0]
+
+    def interrupted(*_: int) -> int:
+        filesystem.ctypes.set_errno(answer := answers.pop(0))
+        return -1 if answer else 0
+
+    monkeypatch.setattr(filesystem, "_fallocate", interrupted)
+    REAL.reserve(-1, 0, 10)
+
+    assert answers == []
+
+
 def test_on_a_mac_the_drives_cache_is_emptied_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     answer = 0
