@@ -177,9 +177,9 @@ class Connection(WSListener):
 ConnectError: tuple[type[BaseException], ...] = (OSError, WSError, asyncio.TimeoutError)
 
 
-async def finish(connection: Connection) -> None:
+async def finish(connection: Connection, why: str) -> None:
     """Close a connection that is no longer needed and wait until it is gone."""
-    connection.close("replaced", planned=True)
+    connection.close(why, planned=True)
     try:
         await asyncio.wait_for(asyncio.shield(connection.done), _CLOSE_S)
     except TimeoutError:

@@ -104,7 +104,7 @@ class Daemon:
         """Record for `duration_s` of the recorder's clock, or until `stop`.
 
         Returns:
-            The last status.
+            The last status before the stop.
 
         Raises:
             StorageFailed: the disk refuses; what was acknowledged is safe, the process must end.
@@ -120,6 +120,7 @@ class Daemon:
         stopped = asyncio.create_task(self._wait(duration_s))
         try:
             done, _ = await asyncio.wait({*tasks, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            last = self.status()
             for task in done - {stopped}:
                 task.result()  # a loop that ended is a failure, and this raises it
         finally:
@@ -129,7 +130,7 @@ class Daemon:
             self.intake.finish()
             self._put()
             await self._save_pending()
-        return self.status()
+        return last
 
     async def _wait(self, duration_s: float | None) -> None:
         if duration_s is None:

@@ -55,7 +55,7 @@ class Stream:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         if self.connection is not None:
-            await finish(self.connection)
+            await finish(self.connection, "no longer wanted")
 
     async def _run(self) -> None:
         while True:
@@ -129,5 +129,5 @@ class Stream:
         for instrument in new.plan.instruments:
             if instrument.owner == old.number and instrument.book.is_valid:
                 self._intake.open_gap(instrument, new.line.last_data_ns, "new connection without a snapshot in time")
-        await finish(old)
+        await finish(old, "replaced")
         return new

@@ -14,6 +14,7 @@ PROOFS = Registry(
         "batch_equals_stream": "scripts.proofs.batch_equals_stream",
         "oracle": "scripts.proofs.oracle",
         "refusals": "scripts.proofs.refusals",
+        "kill9": "scripts.proofs.kill9",
         "power_cut": "scripts.proofs.power_cut",
         "disk_full": "scripts.proofs.disk_full",
         "spike": "scripts.proofs.spike",
@@ -29,7 +30,7 @@ PROOFS = Registry(
 )
 
 # Each takes minutes of its own; `--all` leaves them out and says so.
-ALONE = ("tests", "train_memory")
+ALONE = ("tests", "train_memory", "kill9")
 
 
 def promise(name: str) -> str:
