@@ -14,6 +14,7 @@ DOORS = Registry(
     "command",
     {
         "observe": "observer.cli.observe:main",
+        "exchange": "observer.cli.exchange:main",
         "import": "observer.cli.import_:main",
         "synthetic": "observer.cli.synthetic:main",
         "data": "observer.cli.data:main",
@@ -33,6 +34,7 @@ DOORS = Registry(
 
 ABOUT: dict[str, str] = {
     "observe": "record live markets to disk (not built yet)",
+    "exchange": "serve a loopback exchange that speaks the venues' protocols",
     "import": "bring a recording made by others into a store, refusing what is wrong",
     "synthetic": "make a recording of a market whose best policy is known",
     "data": "report what a store holds, or verify every byte of it",
