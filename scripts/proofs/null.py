@@ -1,19 +1,25 @@
 """A market without an edge is called BETTER or DEPLOY in at most 5 of 100 evaluations.
 
-Two hundred evaluations, each of its own policy on its own freshly drawn `null` market (a martingale): traders that act
-at random, often or rarely; policies fitted to past noise; buyers of favourites at lopsided prices. Half of the
+Two hundred evaluations, each on its own freshly drawn `null` market (a martingale): traders that act at random, often
+or rarely; policies fitted to past noise by least squares; buyers of favourites at lopsided prices; and eight models,
+`base` and `transformer` by `bc` and `wbc`, which the trainer made from a recording of the same market. Half of the
 markets charge a hundredth of a cent, which is the hardest case: there, luck alone decides the sign.
 
 The control plants a leak (the state holds the coming move): its profit is real, so the share of BETTER is near one
 and the bar is broken. The canary of the evaluation must also call every one of those INVALID when it is on.
 """
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlx_rl.artifact.folder import load_policy
+from mlx_rl.cli.train import TrainCommand, train_model
 from mlx_rl.evaluation.assess import assess
 from mlx_rl.evaluation.exam import Batch, Exam, exam_of_tapes
 from mlx_rl.evaluation.leak import States
@@ -22,6 +28,8 @@ from mlx_rl.features.kernel import batch_features
 from mlx_rl.features.scaler import Scaler
 from mlx_rl.features.schema import schema_for
 from mlx_rl.market.law import LawSettings
+from mlx_rl.policy import Policy
+from observer.cli.synthetic import record
 from observer.kit.rng import stream
 from observer.records import Tape, mid_up
 from observer.venues.synthetic.null import NULL, NullSettings
@@ -32,6 +40,7 @@ BAR = 0.05
 EVALUATIONS = 200
 WINDOWS, TICKS = 150, 60
 TRAINING_WINDOWS = 20
+MODELS, EPOCHS = 8, 5  # two methods, two encoders, two costs
 AHEAD = 10  # ticks over which past noise is fitted, and over which the planted leak sees
 SCHEMA = schema_for("state18", reference="own_mid")
 MID = len(SCHEMA)  # where the toy states carry the market's price, behind the schema's entries
@@ -65,16 +74,19 @@ class Toy:
 def measure() -> Measurement:
     """Evaluate policies that know nothing, and count how many are called good."""
     words: dict[str, list[str]] = {}
+    traded: dict[str, int] = {}
     for i in range(EVALUATIONS):
         kind, make = MAKERS[i % len(MAKERS)]
         candidate, exam = make(i)
         found = assess(_run(exam, candidate, check_leak=True), candidate.name, seed=i)
+        traded[kind] = traded.get(kind, 0) + (found["behaviour"]["windows_traded_share"] > 0)
         is_called_good = found["verdict"]["word"] == "BETTER" or found["deployment"]["word"] == "DEPLOY"
         words.setdefault(kind, []).append("called good" if is_called_good else found["verdict"]["word"])
     good = sum(w == "called good" for found in words.values() for w in found)
     share = good / EVALUATIONS
     counts = {kind: {w: found.count(w) for w in sorted(set(found))} for kind, found in words.items()}
-    return Measurement(share, BAR, "share of evaluations", share <= BAR, {"evaluations": EVALUATIONS, "words": counts})
+    detail = {"evaluations": EVALUATIONS, "words": counts, "evaluations_with_trades": traded}
+    return Measurement(share, BAR, "share of evaluations", share <= BAR, detail)
 
 
 def control(evaluations: int = 20) -> Measurement:
@@ -161,9 +173,34 @@ def _coin(name: str, i: int, chance: float) -> tuple[Candidate, Exam]:
     return Candidate(Toy(name, act, forecast=0.05), states=_states), _exam(i, *_costs(i))
 
 
-def _trained(i: int) -> tuple[Candidate, Exam]:
+def _learnt(i: int) -> tuple[Candidate, Exam]:
+    """A model that the trainer made, on a market it has not seen; each of the eight has several such markets."""
+    costs = _costs(i)
+    return Candidate(_model(i // len(MAKERS) % MODELS, *costs)), _exam(i, *costs)
+
+
+@cache
+def _model(which: int, half_spread: float, fees: str) -> Policy:
+    """Train model number `which` on a recording of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        made = NullSettings(
+            windows=TRAINING_WINDOWS, ticks_per_window=TICKS, seed=5_000 + which, half_spread=half_spread, fees=fees,
+            step=0.005,
+        )  # fmt: skip
+        record(NULL, made, root / "data")
+        command = TrainCommand(
+            data_dir=root / "data", output=root / f"model_{which}", runs_dir=root / "runs", preset="small",
+            method=("bc", "wbc")[which // 2 % 2], model=("base", "transformer")[which // 4],
+            epochs=EPOCHS, batch_size=64, seed=which, valid_frac=0.0, test_frac=0.0,
+        )  # fmt: skip
+        train_model(command)
+        return load_policy(root / f"model_{which}")
+
+
+def _fitted(i: int) -> tuple[Candidate, Exam]:
     """A policy fitted by least squares to the moves of past windows of the same market."""
-    rng = stream(i, "proofs/null", "trained")
+    rng = stream(i, "proofs/null", "fitted")
     costs = _costs(i)
     tapes = [t for t, _ in _market(i, *costs, TRAINING_WINDOWS, "training")]
     x = batch_features(SCHEMA, tapes)
@@ -172,7 +209,7 @@ def _trained(i: int) -> tuple[Candidate, Exam]:
     weights = np.linalg.lstsq(design, 100 * np.concatenate(move), rcond=None)[0].astype(np.float32)
     fitted = np.abs(design @ weights)
     act = _follow(lambda s: s[:, :MID] @ weights, float(np.quantile(fitted, rng.uniform(0.5, 0.999))))
-    return Candidate(Toy("trained", act, forecast=0.05), states=_states), _exam(i, *costs)
+    return Candidate(Toy("fitted", act, forecast=0.05), states=_states), _exam(i, *costs)
 
 
 def _favourites(i: int) -> tuple[Candidate, Exam]:
@@ -196,6 +233,7 @@ def _costs(i: int) -> tuple[float, str]:
 MAKERS: tuple[tuple[str, Callable[[int], tuple[Candidate, Exam]]], ...] = (
     ("seldom", _seldom),
     ("often", _often),
-    ("trained", _trained),
+    ("fitted", _fitted),
     ("favourites", _favourites),
+    ("learnt", _learnt),
 )
