@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from observer.ports import Decoder, Ended, Instrument, Line, Listing, Rest, Selection, StreamPlan
+from observer.ports import Decoder, Ended, Instrument, Line, Listing, Rest, RestError, Selection, StreamPlan
 from observer.venues.polymarket import outcomes, rtds
 from observer.venues.polymarket.coins import span_of, wanted
 from observer.venues.polymarket.gamma import Gamma
@@ -43,8 +43,15 @@ class Polymarket:
 
     async def discover(self, rest: Rest, selection: Selection, now_ns: int) -> list[Listing]:
         """Rolling windows of the coins, and hours of the most traded other markets."""
+        self._long.begin(rest, selection.words, now_ns)
         rolling = await self._rolling.discover(rest, selection.words, now_ns)
-        return rolling + await self._long.discover(rest, selection.words, now_ns)
+        try:
+            return rolling + await self._long.windows(now_ns)
+        except RestError as error:
+            if not rolling:
+                raise
+            self._gamma.remark(f"other markets could not be read ({error})")
+            return rolling
 
     def feeds(self, selection: Selection) -> list[Instrument]:
         """Chainlink's prices, its two TWAPs and Binance's price as Polymarket passes it on, for each coin."""

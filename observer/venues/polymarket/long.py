@@ -4,6 +4,8 @@ The catalogue holds thousands; the most traded are recorded, up to a bound, and 
 chosen until it ends. It is read every ten minutes; in between only the clock moves on.
 """
 
+import asyncio
+
 from observer.kit.clock import NS_PER_S
 from observer.ports import Listing, Rest, RestError
 from observer.venues.polymarket.coins import COIN_OF_TAG, COINS, SPANS_S, family_of
@@ -18,6 +20,7 @@ CATEGORIES: tuple[str, ...] = (
 MAX_MARKETS = 150
 MAX_PAGES = 2  # of a hundred events, per category
 _EVERY_NS = 600 * NS_PER_S
+_PATIENCE_S = 10.0  # rolling windows are listed at the same time and wait no longer
 _DAY_NS = 86_400 * NS_PER_S
 _HORIZON_NS = 30 * _DAY_NS
 _LATE_NS = _DAY_NS  # a market may trade past its planned end, as sports do
@@ -26,22 +29,34 @@ _ROLLING = "up-or-down"
 
 
 class Long:
-    """Remembers which markets were chosen."""
+    """Remembers which markets were chosen, and reads the catalogue beside everything else."""
 
     def __init__(self, gamma: Gamma) -> None:
         self._gamma = gamma
         self._chosen: dict[str, tuple[Event, Market]] = {}
         self._read_at_ns = -_EVERY_NS
         self._words: tuple[str, ...] | None = None
+        self._reading: asyncio.Task[None] | None = None
 
-    async def discover(self, rest: Rest, words: tuple[str, ...], now_ns: int) -> list[Listing]:
-        """The hours, open or opening soon, of the markets that `words` ask for."""
-        tags = [word for word in words if word not in _NOT_TAGS] if words else list(CATEGORIES)
-        if not tags:
-            return []
-        if now_ns - self._read_at_ns >= _EVERY_NS or words != self._words:
-            await self._read(rest, tags, now_ns)
+    def begin(self, rest: Rest, words: tuple[str, ...], now_ns: int) -> None:
+        """Start to read the catalogue, where it is time to."""
+        is_due = now_ns - self._read_at_ns >= _EVERY_NS or words != self._words
+        if is_due and self._reading is None:
+            tags = [word for word in words if word not in _NOT_TAGS] if words else list(CATEGORIES)
             self._read_at_ns, self._words = now_ns, words
+            self._reading = asyncio.create_task(self._read(rest, tags, now_ns))
+
+    async def windows(self, now_ns: int) -> list[Listing]:
+        """The hours, open or opening soon, of the markets that are chosen; waits a little for a catalogue being read.
+
+        Raises:
+            RestError: no category at all could be read.
+        """
+        if self._reading is not None:
+            await asyncio.wait({self._reading}, timeout=_PATIENCE_S)
+            if self._reading.done():
+                reading, self._reading = self._reading, None
+                reading.result()
         listings: list[Listing] = []
         for event, market in self._chosen.values():
             try:
@@ -51,24 +66,23 @@ class Long:
         return listings
 
     async def _read(self, rest: Rest, tags: list[str], now_ns: int) -> None:
-        """Read the catalogue and choose; a category that fails is said, unless all do."""
+        """Read the categories and choose; one that fails is said, unless all do."""
+        read = await asyncio.gather(*(self._events(rest, tag, now_ns) for tag in tags), return_exceptions=True)
         found: dict[str, tuple[Event, Market]] = {}
-        failures: list[Exception] = []
-        for tag in tags:
-            try:
-                events = await self._gamma.events_ending(
-                    rest, {"tag_slug": tag}, now_ns - _LATE_NS, now_ns + _HORIZON_NS, MAX_PAGES
-                )
-            except (RestError, *BAD_JSON) as error:
-                failures.append(error)
-                self._gamma.remark(f"category {tag} could not be read ({error})")
+        failures: list[BaseException] = []
+        for tag, events in zip(tags, read, strict=True):
+            if isinstance(events, BaseException):
+                failures.append(events)
+                self._gamma.remark(f"category {tag} could not be read ({events})")
                 continue
             for event in events:
                 for market in self._gamma.markets_of(event):
                     if self._is_wanted(event, market):
                         found[market.slug] = (event, market)
-        if len(failures) == len(tags):
-            raise failures[0]
+        for error in failures:
+            if len(failures) == len(tags) or not isinstance(error, (RestError, *BAD_JSON)):
+                self._read_at_ns = -_EVERY_NS  # again next time
+                raise error
         if failures:  # what could not be read is taken as it was
             found = self._chosen | found
         kept = {slug: pair for slug, pair in found.items() if slug in self._chosen}
@@ -81,6 +95,11 @@ class Long:
             self._gamma.remark(
                 f"{len(found)} markets of {', '.join(tags)} are open; the {MAX_MARKETS} most traded are recorded"
             )
+
+    async def _events(self, rest: Rest, tag: str, now_ns: int) -> list[Event]:
+        return await self._gamma.events_ending(
+            rest, {"tag_slug": tag}, now_ns - _LATE_NS, now_ns + _HORIZON_NS, MAX_PAGES
+        )
 
     def _is_wanted(self, event: Event, market: Market) -> bool:
         try:

@@ -7,7 +7,7 @@ import pytest
 
 from observer.kit.clock import NS_PER_S, parse_iso
 from observer.ports import Listing, RestError, Selection
-from observer.venues.polymarket import Polymarket
+from observer.venues.polymarket import Polymarket, long
 from observer.venues.polymarket.long import MAX_MARKETS
 from observer.venues.urls import URLS
 from tests.samples.polymarket_catalogue import Catalogue, event, market, stamp
@@ -244,6 +244,42 @@ def test_long_markets_are_read_every_ten_minutes_only() -> None:
     for now_s in (NOON_S, NOON_S + 30, NOON_S + 570):
         assert len(found(catalogue, "politics", now_s, venue)) == 1
     assert len(catalogue.rest.asked) == 1
+
+
+def test_rolling_windows_are_listed_where_no_category_can_be_read() -> None:
+    venue, catalogue = Polymarket(URLS), Catalogue()
+    catalogue.add(rolling("btc", "15m", NOON_S, 900))
+    catalogue.of_tag["crypto"] = RestError("bad gateway", 502)
+
+    listings = found(catalogue, "crypto", NOON_S, venue)
+    catalogue.of_tag["crypto"] = [long_event("daily", NOON_S + 86_400, "crypto")]
+
+    assert ids(listings) == [f"btc-updown-15m-{NOON_S}"]
+    assert len(found(catalogue, "crypto", NOON_S + 30, venue)) == 2
+
+
+def test_a_category_that_cannot_be_read_is_an_error_where_nothing_else_was_asked_for() -> None:
+    catalogue = Catalogue()
+    catalogue.of_tag["politics"] = RestError("bad gateway", 502)
+
+    with pytest.raises(RestError):
+        found(catalogue, "politics", NOON_S)
+
+
+def test_a_catalogue_that_hangs_does_not_keep_rolling_windows_from_being_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(long, "_PATIENCE_S", 0.01)
+    catalogue = Catalogue()
+    catalogue.add(rolling("btc", "15m", NOON_S, 900))
+
+    async def hangs(*_: object) -> list[object]:
+        await asyncio.sleep(3600)
+        return []
+
+    monkeypatch.setattr(long.Long, "_events", hangs)
+
+    assert ids(found(catalogue, "crypto", NOON_S)) == [f"btc-updown-15m-{NOON_S}"]
 
 
 def test_everything_is_asked_for_where_no_words_are_given() -> None:
