@@ -68,6 +68,11 @@ class Book:
         keys = self._keys[side]
         return abs(keys[-1]) if keys else 0
 
+    def has_top(self, best_bid: int, best_ask: int) -> bool:
+        """Whether these are the best prices (0: an empty side)."""
+        bids, asks = self._keys
+        return (bids[-1] if bids else 0) == best_bid and (-asks[-1] if asks else 0) == best_ask
+
     @property
     def is_crossed(self) -> bool:
         """Whether the best bid reaches the best ask."""

@@ -39,6 +39,8 @@ class Instrument:
         book: its book; stays invalid for ever where the venue sends bare prices only.
         number: given by the recorder, unique within a run; events carry it.
         owner: number of the connection whose book updates count; while connections overlap, the other one's do not.
+        seen_ns: when its book last changed; what was lost can only have been lost since.
+        confirmed_ns: when its whole book was last known to be right, by a snapshot or by REST.
     """
 
     venue: str
@@ -50,6 +52,8 @@ class Instrument:
     book: Book = field(default_factory=Book)
     number: int = -1
     owner: int = -1
+    seen_ns: int = 0
+    confirmed_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ class LiveLine:
         if instrument.owner > self.number:
             return
         instrument.owner = self.number
+        instrument.seen_ns = instrument.confirmed_ns = self.recv_ns
         instrument.book.replace(bids, asks)
         self._events.append(
             (BOOK, self.number, instrument.number, self.recv_ns, venue_ns, seq, tuple(bids), tuple(asks))
@@ -97,6 +98,7 @@ class LiveLine:
         if instrument.owner != self.number or not book.is_valid:
             return
         book.set(side, price, size)
+        instrument.seen_ns = self.recv_ns
         self._events.append((LEVEL, self.number, instrument.number, self.recv_ns, venue_ns, seq, side, price, size))
         self._venue_ns = venue_ns
 
@@ -120,9 +122,13 @@ class LiveLine:
         self._tops.append((instrument, best_bid, best_ask))
 
     def lost(self, instrument: Instrument, reason: str) -> None:
-        """A message was missed."""
+        """A message was missed, at some time since the book last changed."""
+        self.lost_since(instrument, instrument.seen_ns or self.last_data_ns, reason)
+
+    def lost_since(self, instrument: Instrument, since_ns: int, reason: str) -> None:
+        """The book cannot be trusted since `since_ns`."""
         if instrument.owner == self.number or instrument.owner < 0:
-            self._intake.open_gap(instrument, self.last_data_ns, reason)
+            self._intake.open_gap(instrument, since_ns, reason)
             self._fetch(instrument)
 
     def lost_all(self, reason: str) -> None:

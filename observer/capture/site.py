@@ -25,7 +25,7 @@ from observer.ports import Instrument, Listing, Rest, RestError, Selection, Venu
 
 _LOG = log.get("site")
 DISCOVER_S = 30.0
-CHECK_S = 2.0  # one book each
+CHECK_S = 0.5  # one book each, the one that was not checked for longest
 BOOK_WAIT_S = 10.0  # a lost book that is not known again by then costs the connection its life
 LINGER_NS = 2 * NS_PER_S  # after its close a market stays for its last tick and trades
 REST_DISAGREES = "book disagrees with REST"
@@ -59,6 +59,7 @@ class Site:
         self.streams: dict[str, Stream] = {}
         self._instruments: dict[str, Instrument] = {}
         self._wanted: dict[int, Connection] = {}  # instrument number -> who asked for its book
+        self._checked: dict[int, int] = {}  # instrument number -> when
         self._asked = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
 
@@ -115,6 +116,7 @@ class Site:
         for instrument in listing.instruments:
             if instrument.key not in needed and self._instruments.pop(instrument.key, None) is not None:
                 self._intake.drop_instrument(instrument)
+                self._checked.pop(instrument.number, None)
         self._intake.drop_market(number)
 
     def _plan(self) -> None:
@@ -167,11 +169,15 @@ class Site:
             connection.close(f"book of {instrument.key[:20]} still unknown after {BOOK_WAIT_S:g} s")
 
     async def _check_next(self) -> None:
-        """Hold the next market's book against REST; two disagreements while it stood still make it lost."""
+        """Hold the next market's book against REST; two disagreements while it stood still make it lost.
+
+        What was wrong then has been wrong since nobody knows when, so the gap begins where it was last known right.
+        """
         books = [i for i in self._instruments.values() if i.token and i.book.is_valid]
         if not books:
             return
-        instrument = books[self._rng.randrange(len(books))]
+        instrument = min(books, key=lambda i: self._checked.get(i.number, 0))
+        self._checked[instrument.number] = self._intake.clock.now_ns()
         stream = self._stream_of(instrument)
         if stream is None or stream.connection is None:
             return
@@ -180,10 +186,13 @@ class Site:
             version = instrument.book.version
             payload = await self.venue.snapshot(self._rest, instrument)
             is_still = instrument.book.version == version and instrument.book.is_valid
-            if not is_still or connection.done.done() or same_book(self.venue, connection.plan, instrument, payload):
+            if not is_still or connection.done.done():
+                return
+            if same_book(self.venue, connection.plan, instrument, payload):
+                instrument.confirmed_ns = self._intake.clock.now_ns()
                 return
             await self._intake.clock.sleep(1.0)
-        connection.line.lost(instrument, REST_DISAGREES)
+        connection.line.lost_since(instrument, instrument.confirmed_ns, REST_DISAGREES)
 
     def _stream_of(self, instrument: Instrument) -> Stream | None:
         carrying = (s for s in self.streams.values() if any(i is instrument for i in s.plan.instruments))
