@@ -12,5 +12,8 @@ VENUES = Registry(
         "polymarket": "observer.venues.polymarket:Polymarket",
         "binance-spot": "observer.venues.binance:spot",
         "binance-usdm": "observer.venues.binance:usdm",
+        "kalshi": "observer.venues.kalshi:Kalshi",
+        "kraken": "observer.venues.kraken:Kraken",
+        "hyperliquid": "observer.venues.hyperliquid:Hyperliquid",
     },
 )

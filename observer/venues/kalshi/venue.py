@@ -92,12 +92,20 @@ class Kalshi:
         payoff = payoff_up(row.result or "", row.settlement_value_dollars or "")
         return Ended(payoff, source=f"kalshi: {row.status}, result {row.result or 'none'}")
 
-    def _plan(self, name: str, instruments: tuple[Instrument, ...], silence_s: float) -> StreamPlan:
+    def require_key(self) -> Signer:
+        """The key's signer; for whoever wants to know before anything is recorded whether there is a key.
+
+        Raises:
+            UsageError: there is none, with what to set.
+        """
         if self._signer is None:
             self._signer = signer_from()
+        return self._signer
+
+    def _plan(self, name: str, instruments: tuple[Instrument, ...], silence_s: float) -> StreamPlan:
         return StreamPlan(
             name, self._ws_url, instruments, subscribe=Subscriptions(_wanted(instruments)).frames,
-            headers=self._signer.headers, silence_s=silence_s,
+            headers=self.require_key().headers, silence_s=silence_s,
         )  # fmt: skip
 
 

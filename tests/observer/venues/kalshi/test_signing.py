@@ -124,8 +124,9 @@ def test_a_venue_without_a_key_lists_and_refuses_only_to_connect(monkeypatch: py
     venue = Kalshi(dict(URLS))
 
     assert venue.plan([]) == []
-    with pytest.raises(UsageError, match="leave kalshi out with --venues"):
-        venue.plan([up()])
+    for refused in (venue.require_key, lambda: venue.plan([up()])):
+        with pytest.raises(UsageError, match="leave kalshi out with --venues"):
+            refused()
 
 
 def test_nothing_that_is_printed_shows_a_key() -> None:
