@@ -1,13 +1,12 @@
 """`python -m observer.s3 --local-dir DIR --bucket B --prefix P`: upload a data folder for ever, or once.
 
-A process of its own, so that neither boto3 nor a slow network touches the recorder. SIGTERM ends it within a second:
-what is under way is given up and found, or sent again, at the next start.
+A process of its own, so that neither boto3 nor a slow network touches the recorder. SIGTERM ends it at once: what is
+under way is given up, and found or sent again at the next start.
 """
 
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -72,30 +71,39 @@ def upload(settings: UploadSettings) -> dict[str, Any]:
     own.mkdir(exist_ok=True)
     lock = FolderLock(own)
     lock.take()
-    stop = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
     every_s = 0.0 if settings.once else settings.publish_every
-    uploader = Uploader(settings.local_dir, Bucket(address, settings.endpoint_url), publish_every_s=every_s, stop=stop)
+    uploader = Uploader(settings.local_dir, Bucket(address, settings.endpoint_url), publish_every_s=every_s)
+    before = signal.signal(signal.SIGTERM, _stop)
     try:
         if settings.once:
-            _once(uploader, stop)
+            _once(uploader)
         else:
             say(f"uploading {settings.local_dir} to {address} at {uploader.bucket.endpoint}")
-            _for_ever(uploader, settings.every, stop)
-        return asdict(uploader.status)
+            _for_ever(uploader, settings.every)
+    except _Stopped:
+        say("stopped; what was under way is found or sent again at the next start")
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         uploader.close()
         lock.release()
+        signal.signal(signal.SIGTERM, before)
+    return asdict(uploader.status)
 
 
-def _once(uploader: Uploader, stop: threading.Event) -> None:
+class _Stopped(BaseException):
+    """SIGTERM came. It may come while an answer is waited for, for minutes, so it must cut through everything."""
+
+
+def _stop(number: int, frame: object) -> None:
+    raise _Stopped
+
+
+def _once(uploader: Uploader) -> None:
     """Pass after pass until all is up; a failure ends it."""
     for _ in range(_ONCE_PASSES):
         if uploader.step():
             break
-        if stop.wait(_ONCE_WAIT_S):
-            return
+        time.sleep(_ONCE_WAIT_S)
     else:
         raise UsageError(
             f"{uploader.root} is being written to, or a writer was cut short there. Let it end, or run the last import "
@@ -109,30 +117,31 @@ def _once(uploader: Uploader, stop: threading.Event) -> None:
         )
 
 
-def _for_ever(uploader: Uploader, every_s: float, stop: threading.Event) -> None:
+def _for_ever(uploader: Uploader, every_s: float) -> None:
     """Pass after pass until stopped; a failure makes the waits longer, up to a cap, and ends nothing."""
     backoff = Backoff(base_s=BACKOFF_BASE_S, cap_s=BACKOFF_CAP_S)
-    told: tuple[str, float] = ("", 0.0)
-    while not stop.is_set():
-        before = uploader.status.uploaded_files + uploader.status.found_files
+    told_code, told_at = "", 0.0
+    while True:
+        delivered = uploader.delivered
         try:
             uploader.step()
-            wait_s = every_s
-            backoff.reset()
-            if told[0]:
-                say("uploading works again")
-                told = ("", 0.0)
         except UsageError:
             raise
         except ToolkitError as error:
-            if uploader.status.uploaded_files + uploader.status.found_files > before:
+            if uploader.delivered > delivered:
                 backoff.reset()
             wait_s = backoff.next_s(at_least_s=BACKOFF_LEAST_S)
             code = uploader.tell_waiting(error, wait_s)
-            if code != told[0] or time.monotonic() - told[1] > _SAY_EVERY_S:
-                say(f"{error} Tried again for ever.")
-                told = (code, time.monotonic())
-        stop.wait(wait_s)
+            if code != told_code or time.monotonic() - told_at > _SAY_EVERY_S:
+                say(f"{error} It is tried again for ever.")
+                told_code, told_at = code, time.monotonic()
+            time.sleep(wait_s)
+        else:
+            backoff.reset()
+            if told_code:
+                say("uploading works again")
+                told_code = ""
+            time.sleep(every_s)
 
 
 def show(result: dict[str, Any]) -> str:

@@ -199,8 +199,7 @@ def _client(endpoint_url: str | None) -> tuple[Any, bool]:
     }
     try:
         client = boto3.client("s3", endpoint_url=endpoint_url, config=Config(**common))
-        host = urlsplit(client.meta.endpoint_url).hostname or ""
-        if host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
+        if _is_aws(client.meta.endpoint_url):
             return client, True
         region = "us-east-1" if client.meta.region_name == "aws-global" else client.meta.region_name
         config = Config(**common, **asked)
@@ -209,3 +208,8 @@ def _client(endpoint_url: str | None) -> tuple[Any, bool]:
         raise UsageError(
             f"the S3 client cannot be made: {error}. Check --endpoint-url and the AWS_ settings."
         ) from error
+
+
+def _is_aws(endpoint_url: str) -> bool:
+    host = urlsplit(endpoint_url).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))

@@ -1,10 +1,8 @@
 """A few at a time: hand entries to a pool and yield what became of them, without ever waiting long.
 
-After some failures in a row nothing more is handed out, because the store is down and each try may take minutes. When
-told to stop it returns at once and leaves what is under way to itself.
+After some failures in a row nothing more is handed out, because the store is down and each try may take minutes.
 """
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -19,13 +17,13 @@ _LOOK_S = 0.2
 
 
 def outcomes(
-    pool: Executor, work: Callable[[Item], Done], items: Iterable[Item], workers: int, stop: threading.Event
+    pool: Executor, work: Callable[[Item], Done], items: Iterable[Item], workers: int
 ) -> Iterator[list[tuple[Item, Done | ToolkitError]]]:
     """Yield what has come back, several times a second, possibly nothing; errors that are none of ours are raised."""
     waiting: deque[Item] = deque(items)
     running: dict[Future[Done], Item] = {}
     failed_in_a_row = 0
-    while not stop.is_set():
+    while True:
         while waiting and len(running) < workers and failed_in_a_row < GIVE_UP:
             item = waiting.popleft()
             running[pool.submit(work, item)] = item

@@ -44,7 +44,7 @@ def probe(bucket: Bucket) -> Abilities:
     found = bucket.head(f"{folder}/{'right' if checksums == 'checked' else 'plain'}")
     if found is None or bucket.read_whole(f"{folder}/plain") != _BYTES:
         raise StoreError(
-            f"reading back {bucket.address}/{folder}/plain", "ReadBack", said="other bytes than were written"
+            f"reading back {bucket.address}/{folder}/plain", "ReadBack", said="what was written is not there"
         )
     return Abilities(conditional, checksums, bool(found.checksum))
 

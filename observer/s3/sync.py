@@ -8,7 +8,6 @@ of an unfinished commit, so a recording that was cut short says so, and the next
 import hashlib
 import os
 import shutil
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,7 +122,7 @@ class _Fetch:
         failures: list[ToolkitError] = []
         looked_at = 0
         try:
-            for lot in outcomes(pool, self._bring, entries, WORKERS, threading.Event()):
+            for lot in outcomes(pool, self._bring, entries, WORKERS):
                 for entry, outcome in lot:
                     looked_at += 1
                     if isinstance(outcome, ToolkitError):
@@ -141,6 +140,7 @@ class _Fetch:
         """Make sure that one file is here; returns whether it had to be fetched."""
         path = self.root / entry.path
         if _is_same(path, entry):
+            arriving(path).unlink(missing_ok=True)  # of a sync that followed another index and broke off
             return False
         target = arriving(path) if is_manifest(entry.path) else path
         if target != path and _is_same(target, entry):

@@ -6,7 +6,6 @@ being asked for, because a lost answer may hide a success. Local files are only 
 """
 
 import hashlib
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -36,22 +35,13 @@ class Uploader:
         root: the data folder.
         bucket: where to.
         publish_every_s: an index is published at most so often, because each one names all lists anew.
-        stop: set from outside to end a pass early.
 
     Attributes:
         status: where things stand, also in `DIR/spool/upload.json`.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        bucket: Bucket,
-        *,
-        publish_every_s: float = PUBLISH_EVERY_S,
-        stop: threading.Event | None = None,
-    ) -> None:
+    def __init__(self, root: Path, bucket: Bucket, *, publish_every_s: float = PUBLISH_EVERY_S) -> None:
         self.root, self.bucket, self.publish_every_s = root, bucket, publish_every_s
-        self.stop = threading.Event() if stop is None else stop
         self.status = Status(str(bucket.address), bucket.endpoint)
         self._file = StatusFile(root / "spool" / "upload.json")
         self._folder = Folder(root)
@@ -65,6 +55,11 @@ class Uploader:
         self._oldest_sent_ns: int | None = None  # of what was sent since the last index
         self._published: tuple[Shot, dict[str, tuple[str, str]]] | None = None
         self._published_at = -publish_every_s
+
+    @property
+    def delivered(self) -> int:
+        """Files that were sent or found since the start."""
+        return self.status.uploaded_files + self.status.found_files
 
     @property
     def damaged(self) -> dict[str, tuple[str, str]]:
@@ -85,7 +80,7 @@ class Uploader:
         error = self._send(courier, self._missing(shot))
         if error is not None:
             raise error
-        if self.stop.is_set() or not shot.is_settled or self._missing(shot):
+        if not shot.is_settled or self._missing(shot):
             self._tell("uploading")
             return False
         self._asks_first = False
@@ -139,7 +134,7 @@ class Uploader:
         last: StoreError | None = None
         sent: list[tuple[Entry, int]] = []
         noted = time.monotonic()
-        for lot in outcomes(self._pool, lambda entry: self._deliver(courier, entry), todo, WORKERS, self.stop):
+        for lot in outcomes(self._pool, lambda entry: self._deliver(courier, entry), todo, WORKERS):
             for entry, outcome in lot:
                 if isinstance(outcome, Delivery):
                     sent.append((entry, outcome.copy))

@@ -9,6 +9,7 @@ HOUR = "venue=test/date=2025-12-29/hour=13"
 
 def add_archive(root: Path, segment: str, data: bytes, hour: str = HOUR) -> None:
     """Archive `data` as a segment's raw frames, and the same backwards as its events."""
+    root.mkdir(exist_ok=True)
     for name, suffix, content in ((RAW, ".zst", data), (EVENTS, ".parquet", data[::-1])):
         archive = Archive(root, name)
         temporary = root / f".{segment}.tmp"

@@ -56,6 +56,7 @@ class FaultProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._fault = Fault()  # wakes what a blackhole holds
         self._do(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -88,7 +89,8 @@ class FaultProxy:
             self._server = None
         for writer in list(self._open):
             _reset(writer)
-        await asyncio.sleep(0)
+        while self._open:
+            await asyncio.sleep(0.01)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -1,10 +1,19 @@
 """An S3 server with the bad manners of real ones, for what well-behaved ones never show.
 
-`quirks` may hold: "501" (a conditional PUT is not implemented), "ignore" (the condition is ignored and the object
-overwritten), "411" (a chunked body is refused), "503" (SlowDown, to everything), "200-error" (a PUT answers 200 with an
-error in its body and stores nothing), "400-checksum" (a checksum header is refused), "no-metadata" (forgotten).
+`quirks` may hold:
+    501           a conditional PUT is not implemented
+    ignore        the condition of a PUT is ignored, the object overwritten
+    411           a chunked body is refused
+    503           SlowDown, to everything
+    200-error     a PUT answers 200 with an error in its body and stores nothing
+    swallow       a PUT answers 200 and stores nothing
+    400-checksum  a checksum header is refused
+    no-metadata   metadata is forgotten
+    check         a wrong checksum is refused, which is no bad manner
 """
 
+import base64
+import contextlib
 import hashlib
 import ssl
 import threading
@@ -46,6 +55,7 @@ class QuirkServer:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or every answer waits 40 ms for an acknowledgement
     store: QuirkServer
 
     def do_PUT(self) -> None:
@@ -61,8 +71,13 @@ class _Handler(BaseHTTPRequestHandler):
             return self._error(501, "NotImplemented")
         if "400-checksum" in quirks and "x-amz-checksum-sha256" in self.headers:
             return self._error(400, "InvalidRequest")
+        digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        if "check" in quirks and self.headers.get("x-amz-checksum-sha256", digest) != digest:
+            return self._error(400, "BadDigest")
         if "200-error" in quirks:
             return self._error(200, "InternalError")
+        if "swallow" in quirks:
+            return self._answer(200, b"", {})
         if "ignore" not in quirks and "If-None-Match" in self.headers and path in self.store.objects:
             return self._error(412, "PreconditionFailed")
         keeps = "no-metadata" not in quirks
@@ -81,6 +96,11 @@ class _Handler(BaseHTTPRequestHandler):
         return self._error(404, "NoSuchKey") if found is None else self._answer(200, *found)
 
     do_HEAD = do_GET
+
+    def handle(self) -> None:
+        """Serve a connection; that a client is cut off is no news in these tests."""
+        with contextlib.suppress(ConnectionError):
+            super().handle()
 
     def log_message(self, format: str, *args: object) -> None:
         """Be quiet."""

@@ -48,6 +48,12 @@ def quirky() -> Iterator[QuirkServer]:
         yield server
 
 
+@pytest.fixture
+def bucket(quirky: QuirkServer) -> Bucket:
+    """A prefix on that server, which has good manners as long as nobody changes them."""
+    return bucket_at(quirky.endpoint)
+
+
 def bucket_at(endpoint: str, prefix: str = "pre/fix") -> Bucket:
     """The same prefix at a server on loopback."""
     return Bucket(Address(BUCKET, prefix), endpoint)

@@ -18,7 +18,7 @@ from tests.samples.recordings import make_recording
 
 def files_below(root: Path) -> dict[str, str]:
     """Path -> hash of all that belongs into a bucket, looked up on the disk."""
-    own = (".upload", "spool", ".lock")
+    own = (".upload", "spool", ".lock", manifest.COMMITTING)
     found = (path for path in root.rglob("*") if path.is_file() and path.relative_to(root).parts[0] not in own)
     return {
         path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -147,7 +147,7 @@ def test_the_layout_is_the_store_s() -> None:
     assert set(layout.MERGED) == {name for name, how in grows.items() if how == "merged"} | {schemas.OUTCOMES.name}
     assert set(layout.ARCHIVES) == set(archive.ARCHIVES)
     assert (layout.INDEX, layout.MANIFEST, layout.LOGS) == (manifest.INDEX, manifest.MANIFEST, manifest.LOGS)
-    assert (layout.COMMITTING, layout.OUTCOMES) == (manifest.COMMITTING, schemas.OUTCOMES.name)
+    assert (manifest.COMMITTING, schemas.OUTCOMES.name) == (layout.COMMITTING, layout.OUTCOMES)
     assert (layout.ARCHIVE_INDEX, layout.ARCHIVE_FORMAT) == (archive.INDEX, archive.FORMAT)
 
 
