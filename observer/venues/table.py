@@ -12,6 +12,7 @@ VENUES = Registry(
         "polymarket": "observer.venues.polymarket:Polymarket",
         "binance-spot": "observer.venues.binance:spot",
         "binance-usdm": "observer.venues.binance:usdm",
+        "coinbase": "observer.venues.coinbase:Coinbase",
         "kalshi": "observer.venues.kalshi:Kalshi",
         "kraken": "observer.venues.kraken:Kraken",
         "hyperliquid": "observer.venues.hyperliquid:Hyperliquid",

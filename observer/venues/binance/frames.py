@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from observer.kit.decimals import SCALED, BadNumber
+from observer.kit.decimals import SCALED, BadNumber, scaled_once
 from observer.kit.wire_time import Millis
 from observer.ports import Level
 
@@ -99,20 +99,25 @@ def event_of(body: object) -> Event | None:
 
 def levels_of(texts: list[LevelText]) -> list[Level]:
     """Levels in units of 1e-9; raises `BadNumber` for text that is no number, and for a price of zero."""
-    levels = [(SCALED[price], SCALED[size]) for price, size in texts]
-    for price, _ in levels:
-        if not price:
-            raise BadNumber("price of zero")
-    return levels
+    return _above_zero([(SCALED[price], SCALED[size]) for price, size in texts])
 
 
 def whole_book(depth: RestDepth) -> tuple[list[Level], list[Level]]:
     """Both sides of a REST book, best first; raises `BadNumber` also where it is crossed or names a price twice."""
-    bids, asks = sorted(levels_of(depth.bids), reverse=True), sorted(levels_of(depth.asks))
-    for side in (bids, asks):
-        if len({price for price, _ in side}) < len(side):
+    sides: list[list[Level]] = []
+    for texts in (depth.bids, depth.asks):
+        levels = _above_zero([(scaled_once(price), scaled_once(size)) for price, size in texts])
+        if len({price for price, _ in levels}) < len(levels):
             raise BadNumber("one price twice")
-    bids, asks = [level for level in bids if level[1]], [level for level in asks if level[1]]
-    if bids and asks and bids[0][0] >= asks[0][0]:
+        sides.append(sorted(level for level in levels if level[1]))
+    bids, asks = sides
+    if bids and asks and bids[-1][0] >= asks[0][0]:
         raise BadNumber("crossed")
-    return bids, asks
+    return bids[::-1], asks
+
+
+def _above_zero(levels: list[Level]) -> list[Level]:
+    for price, _ in levels:
+        if not price:
+            raise BadNumber("price of zero")
+    return levels

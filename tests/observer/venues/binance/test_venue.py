@@ -141,6 +141,20 @@ def test_no_minute_holds_more_snapshots_than_the_venue_allows(product: Product, 
     assert taken_s[product.burst] > 50.0
 
 
+def test_a_snapshot_waits_for_its_turn() -> None:
+    venue, waited_s = spot(URLS), list[float]()
+    btc = Instrument("binance-spot", "BTCUSDT", "", 0, "BTC")
+
+    async def sleep(seconds: float) -> None:
+        waited_s.append(seconds)
+
+    venue._budget = Budget(1, 60, mono_s=lambda: 0.0, sleep=sleep)
+    for _ in range(3):
+        asyncio.run(venue.snapshot(AnsweringRest(), btc))
+
+    assert waited_s == [1.0, 2.0]
+
+
 def test_tasks_that_take_at_once_share_one_budget() -> None:
     slept_s: list[float] = []
 

@@ -1,0 +1,5 @@
+"""Coinbase Advanced Trade: reference prices of the underlyings."""
+
+from observer.venues.coinbase.venue import Coinbase
+
+__all__ = ["Coinbase"]
