@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from observer.backoff import Backoff
 from observer.kit import log
+from observer.kit.parent import child_environment
 
 _LOG = log.get("children")
 _STOP_S = 2.0
@@ -44,7 +45,11 @@ class Child:
             while True:
                 started = loop.time()
                 self._process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", *self.args, stdin=asyncio.subprocess.DEVNULL, env={**os.environ}
+                    sys.executable,
+                    "-m",
+                    *self.args,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    env={**os.environ, **child_environment()},
                 )
                 self.starts += 1
                 self.last_exit = await self._process.wait()

@@ -51,6 +51,7 @@ class Connection(WSListener):
         self._transport: WSTransport | None = None
         self._parts: list[bytes] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._last_words: asyncio.Task[None] | None = None
         self._reason = ""
         self._planned = False
 
@@ -73,6 +74,7 @@ class Connection(WSListener):
         except BaseException as error:
             self._end(f"cannot connect: {str(error) or type(error).__name__}")
             raise
+        self._last_words = asyncio.create_task(self._hear_last_words(self._transport))
         self._tasks = [asyncio.create_task(self._watch())]
         if self.plan.ping is not None:
             self._tasks.append(asyncio.create_task(self._ping(self.plan.ping)))
@@ -144,6 +146,13 @@ class Connection(WSListener):
     def _read_snapshot(self, instrument: Instrument, body: bytes) -> bool:
         self.decoder.snapshot(instrument, body)
         return False
+
+    async def _hear_last_words(self, transport: WSTransport) -> None:
+        """Say what the socket broke of, where it was broken (a frame too long, bytes that are no frame)."""
+        try:
+            await transport.wait_disconnected()
+        except WSError as error:
+            _LOG.warning("%s %s: %s", self._venue.name, self.plan.name, error)
 
     async def _watch(self) -> None:
         """Close a socket that stays silent."""
