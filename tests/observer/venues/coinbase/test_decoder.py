@@ -207,6 +207,16 @@ def test_a_wrong_time_is_refused_but_not_the_level(at: str) -> None:
     assert line.of("level") == [(BID, 68_900 * E9, 3 * E9, UNKNOWN_NS, 2)]
 
 
+def test_each_level_has_its_own_time() -> None:
+    earlier = "2026-04-07T14:30:00.100000Z"
+
+    _, line, _ = played(
+        ACK, SNAPSHOT, book(2, "update", level("bid", "68900.00", "3", earlier), level("bid", "68890.00", "3"))
+    )
+
+    assert [args[3] for args in line.of("level")] == [parse_iso(earlier), TIME_NS]
+
+
 @pytest.mark.parametrize(
     "changes", [{"price": "NaN"}, {"size": "0"}, {"price": "-1"}, {"trade_id": ""}, {"size": "1e5"}]
 )
