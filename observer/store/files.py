@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from observer.kit.errors import BadRecording, UsageError
+from observer.store.filesystem import REAL
 
 _BLOCK_BYTES = 1 << 20
 _FLUSH_THREADS = 8
@@ -47,12 +48,8 @@ def from_json_bytes(raw: bytes, path: Path) -> dict[str, Any]:
 
 
 def flush(path: Path) -> None:
-    """Force a file's bytes, or a folder's entries (new names, renames), to the disk."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    """Force a file's bytes, or a folder's entries (new names, renames), to the disk, out of a Mac's drive cache too."""
+    REAL.sync_folder(path)
 
 
 def flush_all(paths: Iterable[Path]) -> None:
@@ -65,10 +62,8 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that a crash leaves the old one or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    temporary.write_bytes(data)
+    flush(temporary)
     temporary.replace(path)
     flush(path.parent)
 

@@ -24,6 +24,7 @@ from observer.store.schemas import FORMAT, OUTCOMES, TABLES, Table
 MANIFEST, INDEX, LOGS = "manifest.json", "dataset.json", "imports"
 # Present only while a commit renames files; found later, it says that the commit was cut short.
 COMMITTING = ".committing"
+HOUR_NS = 3600 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)

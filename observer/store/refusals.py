@@ -18,6 +18,11 @@ BAD_TRADE = "price or size missing or not above zero"
 DAMAGED = "damaged file"
 OTHER_MARKET = "belongs to another market"
 BAD_TIME = "unreadable time"
+NO_QUOTE = "no tick with a quote"
+LADDER_DIFFERS = "the depth last recorded is not that of the quotes"
+SAME_TRADE = "a trade id seen before"
+BREAKS_A_LAW = "breaks a law of the store"
+ALREADY_OTHER = "the recording holds other records of that time"
 
 # Why time is missing from a recording (table `gaps`).
 NO_TICKS = "no ticks"
@@ -29,7 +34,7 @@ DAY_NOT_RECORDED = "day not recorded"
 
 @dataclass
 class ImportReport:
-    """Counts by kind of record ("tick", "trade", "reference", "file").
+    """Counts by kind of record ("tick", "trade", "reference", "file", "window", "outcome").
 
     For every kind, seen = kept + refused.
 
@@ -53,6 +58,15 @@ class ImportReport:
         """Count `count` refused records of one market, instrument or file."""
         if count:
             self.refused.setdefault((kind, reason), Counter())[where] += int(count)
+
+    def add(self, other: "ImportReport") -> None:
+        """Count everything that another report counted."""
+        self.seen.update(other.seen)
+        self.kept.update(other.kept)
+        self.gaps.update(other.gaps)
+        self.missing_quotes += other.missing_quotes
+        for key, places in other.refused.items():
+            self.refused.setdefault(key, Counter()).update(places)
 
     def refused_total(self, kind: str) -> int:
         """How many records of one kind were refused, for whatever reason."""

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from observer.kit.clock import NS_PER_S, iso
+from observer.kit.clock import iso
 from observer.kit.errors import BadRecording
 from observer.records import UNKNOWN_NS, Tape
 from observer.store import columns, content
@@ -34,15 +34,13 @@ from observer.store.checks import (
 )
 from observer.store.commit import commit
 from observer.store.files import FolderLock, to_json_bytes
-from observer.store.manifest import partition_of
+from observer.store.manifest import HOUR_NS, partition_of
 from observer.store.market_rows import market_row, plain_market
 from observer.store.outcomes import Kind, Outcome, check_outcome
 from observer.store.parts import PartsInProgress
 from observer.store.schemas import BOOK, GAPS, MARKETS, OUTCOMES, REFERENCE, TICKS, TRADES, Table
 from observer.store.state import State
 from observer.store.trades import Trades
-
-_HOUR_NS = 3600 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +149,18 @@ class RecordingWriter:
             self._append(TRADES, where, name, digest, lambda: columns.trades_table(name, trades, self.connection), span)
         self._new_ticks += len(tape) if is_new else 0
         return is_new
+
+    def holds(self, market_id: str) -> bool:
+        """Whether a market is there with all that belongs to it, or was written just now.
+
+        Its row in `markets` comes last, so after a commit that was cut short the tape may be there and the market not.
+        """
+        known = self._state.known(TICKS, market_id)
+        return known is not None and market_id in self._state.merged(MARKETS, known[0])
+
+    def holds_reference(self, symbol: str, source: str, start_ns: int, end_ns: int) -> bool:
+        """Whether prices of an underlying are there for any part of a span within one hour."""
+        return self._state.overlap(REFERENCE, partition_of(source, start_ns), symbol, (start_ns, end_ns)) is not None
 
     def write_reference(
         self,
@@ -265,6 +275,6 @@ class RecordingWriter:
 
 def _by_hour(recv_ns: NDArray[np.int64]) -> list[slice]:
     """Cut a stream where the hour changes."""
-    cuts = np.flatnonzero(np.diff(recv_ns // _HOUR_NS)) + 1
+    cuts = np.flatnonzero(np.diff(recv_ns // HOUR_NS)) + 1
     edges = [0, *cuts.tolist(), len(recv_ns)]
     return [slice(a, b) for a, b in pairwise(edges) if b > a]

@@ -1,0 +1,79 @@
+"""The compactor's loop, beside the recorder: `python -m observer.compact --local-dir DIR [--every 10]`.
+
+It yields to everything else (nice +10), may be killed at any moment, and ends by itself when the process that started
+it is gone. A pass that fails is said and tried again: what the recorder wrote stays until it has been compacted.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from observer.compact.compactor import Compactor, Summary
+from observer.kit.cli import run_command
+from observer.kit.clock import iso
+from observer.kit.console import say
+from observer.kit.errors import BadRecording, UsageError
+
+_NICE = 10
+ABOUT = (
+    "Compact what the recorder has sealed, again and again, until the process that started this one ends. No recorded "
+    "row is lost: a segment is deleted only when all that was made from it is on the disk."
+)
+
+
+class LoopSettings(BaseModel):
+    """Which folder, and how often."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    local_dir: Path = Field(default=Path("./data"), description="folder that the recorder writes to")
+    every: float = Field(default=10.0, gt=0, le=3600, description="seconds between passes")
+
+
+def loop(settings: LoopSettings) -> NoReturn:
+    """Run passes until told to stop."""
+    parent = os.getppid()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    os.nice(_NICE)
+    compactor = Compactor(settings.local_dir)
+    while os.getppid() == parent:
+        try:
+            tell(compactor.run_once(time.time_ns()))
+        except (BadRecording, UsageError, OSError) as error:
+            say(f"compaction failed, next try in {settings.every:g} s: {error}")
+            compactor = Compactor(settings.local_dir)  # what it had in memory may not be what is on the disk
+        time.sleep(settings.every)
+    sys.exit(0)
+
+
+def tell(done: Summary) -> None:
+    """Say what a pass did, if it did anything."""
+    if done.segments or done.deleted or done.windows:
+        say(f"compacted {show(asdict(done))}")
+
+
+def show(done: dict[str, Any]) -> str:
+    """One line for a person."""
+    wait = f", the first closes {iso(done['next_close_ns'])}" if done["waiting"] else ""
+    open_ = f"; {done['open']} segments are still open" if done["open"] else ""
+    return (
+        f"{done['segments']} segments: {done['windows']} windows with {done['ticks']} ticks, "
+        f"{done['outcomes']} outcomes, {done['gaps']} told gaps; {done['refused']} records left out, {done['empty']} windows without a quote; "
+        f"{done['waiting']} windows wait{wait}, {done['held']} segments are kept for them{open_}"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the loop; returns only where the flags are wrong."""
+    return run_command(LoopSettings, loop, argv, prog="python -m observer.compact", about=ABOUT, show=show)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
