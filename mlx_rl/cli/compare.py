@@ -20,7 +20,7 @@ class CompareSettings(JudgeFlags):
 
     base_model: Path = Field(description="model folder to be compared with")
     transformer_model: Path = Field(description="model folder whose advantage is asked for; any architecture")
-    data_dir: Path = Field(default=Path("data"), description="folder of the recording")
+    data_dir: Path = Field(default=Path("data"), description="the recording: a folder, or s3://BUCKET/PREFIX")
     test_days: float = Field(
         default=7.0, gt=0, description="days at the recording's end to judge, as far as they are unseen"
     )

@@ -19,7 +19,7 @@ class EvaluateSettings(JudgeFlags):
     """Which model, on which windows."""
 
     model: Path = Field(description="model folder")
-    test_data: Path = Field(default=Path("data"), description="folder of the recording")
+    test_data: Path = Field(default=Path("data"), description="the recording: a folder, or s3://BUCKET/PREFIX")
     compare_with: Path | None = Field(
         default=None, description="a second model folder to compare it with, paired by window"
     )

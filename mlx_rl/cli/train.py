@@ -29,7 +29,9 @@ class TrainFlags(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data_dir: Path = Field(default=Path("data"), description="the recording to learn from")
+    data_dir: Path = Field(
+        default=Path("data"), description="the recording to learn from: a folder, or s3://BUCKET/PREFIX"
+    )
     output: Path | None = Field(default=None, description="model folder to write [models/MODEL_METHOD]")
     method: Literal["bc", "wbc"] = Field(default="wbc", description="bc copies the oracle; wbc weighs what is earned")
     model: Literal["transformer", "base"] = Field(default="transformer", description="which encoder")
@@ -78,16 +80,20 @@ def train_model(command: TrainCommand) -> dict[str, Any]:
         NotFinite: a number stopped being finite.
     """
     from mlx_rl.artifact.walk_forward import check_folds_output, fold_name
+    from observer.s3.address import spelled
+    from observer.s3.cache import local_folder
 
     _refuse_flags_of(WBCSettings if command.method == "bc" else BCSettings, command)
     output = command.output or Path("models") / f"{command.model}_{command.method}"
     run = command.runs_dir / (command.run_name or output.name)
-    n = command.walk_forward
+    n, place = command.walk_forward, spelled(command.data_dir)
+    if n > 1:
+        check_folds_output(output, n)
+    command = command.model_copy(update={"data_dir": local_folder(command.data_dir)})
     if n == 1:
-        return _train_fold(command, output, run)
-    check_folds_output(output, n)
+        return {**_train_fold(command, output, run), "data_dir": place}
     made = [_train_fold(command, output / fold_name(k), run / fold_name(k), fold=k) for k in range(1, n + 1)]
-    return {"output": str(output), "data_dir": str(command.data_dir), "walk_forward": made}
+    return {"output": str(output), "data_dir": place, "walk_forward": made}
 
 
 def _train_fold(command: TrainCommand, output: Path, run: Path, fold: int = 1) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def trade_unseen(
 
     Args:
         flags: what to judge, and under which law.
-        data_dir: the recording.
+        data_dir: the recording, a folder or an address in a bucket.
         models: the first one's law is used where the flags do not say.
         who: for the log of test openings.
         last_days: keep only the last days of the recording.
@@ -73,8 +73,10 @@ def trade_unseen(
     from mlx_rl.evaluation.join import join_runs
     from mlx_rl.evaluation.runs import run_all
     from mlx_rl.market.settlement import read_payoffs
+    from observer.s3.cache import local_folder
     from observer.store.reader import Recording
 
+    data_dir = local_folder(data_dir)
     recording = Recording(data_dir)
     everything = choose_markets(recording, flags.market)
     asked = _last_days(everything, last_days)

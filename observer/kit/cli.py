@@ -28,6 +28,8 @@ EXTRA_OF: dict[str, str] = {
     "torch": "export",
     "onnx": "onnx",
     "onnxruntime": "onnx",
+    "boto3": "s3",
+    "botocore": "s3",
 }
 
 

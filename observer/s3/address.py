@@ -49,6 +49,11 @@ def parse_address(place: Path | str) -> Address:
     return Address(found[1], "/".join(part for part in (found[2] or "").split("/") if part))
 
 
+def spelled(place: Path | str) -> str:
+    """A place as a user would write it, the address with both its slashes."""
+    return str(parse_address(place)) if is_address(place) else str(place)
+
+
 def content_key(path: str, sha256: str, copy: int = 1) -> str:
     """The key, below the prefix, of a file with this path and these bytes."""
     whole = PurePosixPath(path)
