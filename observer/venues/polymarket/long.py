@@ -5,6 +5,7 @@ chosen until it ends. It is read every ten minutes; in between only the clock mo
 """
 
 import asyncio
+import re
 
 from observer.kit.clock import NS_PER_S
 from observer.ports import Listing, Rest, RestError
@@ -26,6 +27,7 @@ _HORIZON_NS = 30 * _DAY_NS
 _LATE_NS = _DAY_NS  # a market may trade past its planned end, as sports do
 _NOT_TAGS = {*COINS, *SPANS_S, "up-or-down"}  # words that mean rolling windows
 _ROLLING = "up-or-down"
+_HOURLY = re.compile(r".+-up-or-down-.+-\d{1,2}(am|pm)-et")
 
 
 class Long:
@@ -131,7 +133,7 @@ def _is_open(market: Market) -> bool:
 
 def _is_rolling(event: Event, market: Market) -> bool:
     """Whether it is one of the windows that `rolling` finds; daily up-or-down markets are not."""
-    if family_of(market.slug) is not None:
+    if family_of(market.slug) is not None or _HOURLY.fullmatch(market.slug):
         return True
     start_ns, end_ns = time_of(market.event_start_time or event.start_time), time_of(market.end_date or event.end_date)
     is_up_or_down = any(tag.slug == _ROLLING for tag in event.tags or []) or _ROLLING in market.slug

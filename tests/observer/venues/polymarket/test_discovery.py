@@ -229,6 +229,7 @@ def test_closed_markets_and_rolling_windows_are_no_long_markets() -> None:
         rolling("btc", "15m", NOON_S, 900),
         long_event("closed", NOON_S + 86_400, "crypto", closed=True),
         long_event("halted", NOON_S + 86_400, "crypto", acceptingOrders=False),
+        long_event("bitcoin-up-or-down-november-25-2026-7am-et", NOON_S + 3600, "crypto", eventStartTime=None),
         long_event("bitcoin-up-or-down-on-november-26", NOON_S + 86_400, "crypto"),
     ]
 
