@@ -65,7 +65,8 @@ def show(done: dict[str, Any]) -> str:
     open_ = f"; {done['open']} segments are still open" if done["open"] else ""
     return (
         f"{done['segments']} segments: {done['windows']} windows with {done['ticks']} ticks, "
-        f"{done['outcomes']} outcomes, {done['gaps']} told gaps; {done['refused']} records left out, {done['empty']} windows without a quote; "
+        f"{done['outcomes']} outcomes, {done['gaps']} told gaps; "
+        f"{done['refused']} records left out, {done['empty']} windows without a quote; "
         f"{done['waiting']} windows wait{wait}, {done['held']} segments are kept for them{open_}"
     )
 

@@ -65,9 +65,9 @@ class Names:
             return note.venue
         if isinstance(note, MarketSeen):
             return note.row["venue"]
-        if isinstance(note, Disconnected | Quarantined):
+        if isinstance(note, Disconnected | Quarantined | Fetched):
             return self.venue_of_connection(note.conn)
-        if isinstance(note, GapSeen):
+        if isinstance(note, GapSeen | Denied):
             return self.venue_of_instrument(note.ins)
         if isinstance(note, MarketChanged | OutcomeSeen):
             return self._venues.get(note.market_id, RECORDER)

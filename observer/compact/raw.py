@@ -39,12 +39,20 @@ class RawHeader(msgspec.Struct, frozen=True, array_like=True, tag="raw"):
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True, tag="frame"):
-    """One message off a socket (or one REST answer); `refused` says why, where the decoder refused it."""
+    """One message off a socket.
+
+    Attributes:
+        recv_ns, conn: when, and on which connection.
+        payload: as it came.
+        refused: why, where the decoder refused it.
+        fetched: number of the instrument whose book by REST this is; -1 for a message.
+    """
 
     recv_ns: int
     conn: int
     payload: bytes
     refused: str = ""
+    fetched: int = -1
 
 
 class RawEnd(msgspec.Struct, frozen=True, array_like=True, tag="end"):

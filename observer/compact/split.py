@@ -17,8 +17,10 @@ from observer.store.batch import (
     Batch,
     ClockStep,
     Connected,
+    Denied,
     Disconnected,
     Dropped,
+    Fetched,
     GapSeen,
     Lateness,
     MarketChanged,
@@ -58,13 +60,16 @@ class RawSplitter:
     def take(self, batch: Batch) -> None:
         """Write what a batch holds."""
         refused: dict[int, list[str]] = {}
+        fetched: dict[int, int] = {}
         for note in batch.notes:
             if isinstance(note, Quarantined):
                 refused.setdefault(note.frame_index, []).append(note.reason)
+            elif isinstance(note, Fetched):
+                fetched[note.frame_index] = note.ins
         for at_ns, _, index, note in merge(_frames(batch), _told(batch)):
             if note is None:
                 conn, recv_ns, payload = batch.raws[index]
-                self._frame(Frame(recv_ns, conn, payload, "; ".join(refused.get(index, ()))))
+                self._frame(Frame(recv_ns, conn, payload, "; ".join(refused.get(index, ())), fetched.get(index, -1)))
             else:
                 self._note(note, at_ns)
 
@@ -128,7 +133,7 @@ def _told(batch: Batch) -> list[_Step]:
     """A batch's notes in order of time; those that have none come first. Refusals of kept frames are told with them."""
     steps: list[_Step] = []
     for index, note in enumerate(batch.notes):
-        if not isinstance(note, Quarantined) or note.frame_index < 0:
+        if not isinstance(note, Quarantined | Fetched) or note.frame_index < 0:
             at_ns = _time_of(note, batch)
             is_first = at_ns == _ANY_TIME or isinstance(note, Connected)
             steps.append((at_ns, _BEFORE if is_first else _AFTER, index, note))
@@ -137,10 +142,10 @@ def _told(batch: Batch) -> list[_Step]:
 
 def _time_of(note: Note, batch: Batch) -> int:
     """When a note was true; `_ANY_TIME` for one that only names something."""
-    if isinstance(note, Connected | Disconnected | MarketChanged | ClockStep | OutcomeSeen):
+    if isinstance(note, Connected | Disconnected | MarketChanged | ClockStep | OutcomeSeen | Denied):
         return note.at_ns
     if isinstance(note, GapSeen | Dropped):
         return note.end_ns
-    if isinstance(note, Quarantined):
+    if isinstance(note, Quarantined | Fetched):
         return batch.wall_ns  # its frame was left out
     return note.tick_ns if isinstance(note, Lateness) else _ANY_TIME

@@ -124,7 +124,7 @@ def _write_outcome(writer: RecordingWriter, report: ImportReport, outcome: Outco
         report.refuse("outcome", NO_WINDOW, outcome.market_id)
         return False
     try:
-        writer.write_outcome(outcome.market_id, outcome.payoff_up, "official", outcome.source)
+        writer.write_outcome(outcome.market_id, outcome.payoff_up, outcome.kind, outcome.source)
     except BadRecording as error:
         say(f"left out: {error}")
         report.refuse("outcome", ALREADY_OTHER, outcome.market_id)

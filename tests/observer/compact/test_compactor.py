@@ -12,9 +12,10 @@ import pytest
 
 from observer.compact.compactor import Compactor, compact
 from observer.compact.raw import Frame, read_raw
+from observer.kit.errors import UsageError
 from observer.records import Tape
-from observer.store.archive import EVENTS, archived_hours
-from observer.store.files import sha256_of
+from observer.store.archive import EVENTS, RAW, archived_hours
+from observer.store.files import FolderLock, sha256_of
 from observer.store.instance_lock import InstanceLock
 from observer.store.reader import Recording
 from observer.store.verify import verify
@@ -260,7 +261,7 @@ def scene(root: Path) -> None:
     again.stop()
 
 
-@pytest.mark.parametrize("every", [23, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_stop_at_any_step_leaves_what_the_next_pass_completes(tmp_path: Path, every: int) -> None:
     scene(tmp_path / "scene")
     shutil.copytree(tmp_path / "scene", tmp_path / "whole")
@@ -283,3 +284,74 @@ def test_a_stop_at_any_step_leaves_what_the_next_pass_completes(tmp_path: Path, 
         shutil.rmtree(root)
         assert found == expected, f"stopped at step {stop_at} of {steps}"
     assert steps > 100
+
+
+def test_a_damaged_segment_is_set_aside_and_its_whole_batches_are_kept(
+    recorder: ScriptedRecorder, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    play(recorder, 30, two_books(window("m", 0, 20)))
+    path = recorder.stop()
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 3] ^= 1
+    path.write_bytes(damaged)
+
+    done = compact(tmp_path, second(100))
+
+    (tape,) = Recording(tmp_path).tapes()
+    whole = ticks_of(recorder, 0)[0]
+    assert 5 < len(tape) < len(whole)
+    assert np.array_equal(tape.recv_ns, whole[: len(tape)])
+    assert (done.damaged, done.deleted) == ([path.name], 0)
+    assert (path.parent.parent / "bad" / path.name).read_bytes() == damaged
+    assert "a frame whose checksum does not match" in capsys.readouterr().err
+    assert compact(tmp_path, second(100)).segments == 0
+
+
+def test_a_segment_without_a_readable_start_is_set_aside_at_once(recorder: ScriptedRecorder, tmp_path: Path) -> None:
+    play(recorder, 30, two_books(window("m", 0, 20)))
+    good = recorder.roll()
+    (good.parent / "9.wal").write_bytes(b"nonsense")
+
+    done = compact(tmp_path, second(100))
+
+    assert (done.damaged, done.segments, done.windows) == (["9.wal"], 1, 1)
+
+
+def test_one_compactor_at_a_time(recorder: ScriptedRecorder, tmp_path: Path) -> None:
+    (tmp_path / ".compact").mkdir()
+    lock = FolderLock(tmp_path / ".compact")
+    lock.take()
+
+    with pytest.raises(UsageError, match="is being written by another process"):
+        compact(tmp_path, START_NS)
+    lock.release()
+    with pytest.raises(UsageError, match="is no folder. Pass --local-dir"):
+        compact(tmp_path / "nothing", START_NS)
+
+
+def test_a_long_wait_is_worked_off_in_pieces(recorder: ScriptedRecorder, tmp_path: Path) -> None:
+    listing = two_books(window("m", 0, 41))
+    play(recorder, 1, listing)
+    for until_s in range(2, 42):
+        recorder.roll()
+        recorder.run(until_s, *listing.instruments)
+    recorder.run(50)
+    recorder.stop()
+
+    done = compact(tmp_path, START_NS)
+
+    (tape,) = Recording(tmp_path).tapes()
+    assert same(tape, recorder, 0)
+    assert (done.segments, done.deleted, done.refused) == (41, 41, 0)
+
+
+def test_segments_over_an_hour_lie_in_both_hours(tmp_path: Path) -> None:
+    recorder = ScriptedRecorder(tmp_path, RUN_A, start_s=3590)
+    play(recorder, 3610, two_books(window("m", 3590, 3605)))
+    recorder.stop()
+    compact(tmp_path, START_NS)
+
+    for name in (RAW, EVENTS):
+        hours = {where[-2:] for where in archived_hours(tmp_path, name)}
+        assert hours == {"07", "08"}, name
+    assert verify(tmp_path).problems == []
