@@ -6,8 +6,8 @@
         proxy.set("none")
 
 It knows nothing of what passes, so it works under TLS too. Because S3 clients send `Expect: 100-continue`, cutting the
-first byte of an answer keeps the body from being sent at all; `lose` therefore lets the 25 bytes of the interim answer
-pass and cuts the real one.
+first byte of an answer keeps the body from being sent at all; `lose` therefore lets answers pass until the client has
+sent more than a request's head (and, under TLS, a handshake), and cuts the next one.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal["none", "refuse", "reset", "lose", "blackhole", "latency", "corrupt"]
-INTERIM_BYTES = len(b"HTTP/1.1 100 Continue\r\n\r\n")
+HEAD_BYTES = 4_000  # no head of a request with its handshake is longer
 _LINGER_0 = struct.pack("ii", 1, 0)
 _METHODS = (b"GET ", b"PUT ", b"HEAD ", b"POST ", b"DELETE ")
 
@@ -67,7 +67,7 @@ class FaultProxy:
 
         Args:
             kind: what to do.
-            after: `reset`: bytes of the client's that pass first; `lose`: bytes of the server's.
+            after: `reset`, `lose`: bytes of the client's that pass first, counted anew on each connection.
             delay_s: `latency`: before each piece in either direction.
             times: `reset`, `lose` and `corrupt`: how often, then all is well again.
         """
@@ -100,9 +100,10 @@ class FaultProxy:
             return
         both = {writer, up_writer}
         self._open |= both
+        sent = _Sent(self._fault)
         pumps = [
-            asyncio.ensure_future(self._pump(reader, up_writer, is_up=True)),
-            asyncio.ensure_future(self._pump(up_reader, writer, is_up=False)),
+            asyncio.ensure_future(self._pump(reader, up_writer, sent, is_up=True)),
+            asyncio.ensure_future(self._pump(up_reader, writer, sent, is_up=False)),
         ]
         await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         for pump in pumps:
@@ -111,33 +112,44 @@ class FaultProxy:
         for one in both:
             _reset(one)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_up: bool) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sent: "_Sent", *, is_up: bool
+    ) -> None:
         """Carry bytes one way until either side ends or a fault cuts them."""
-        fault, passed = self._fault, 0
         try:
             while data := await reader.read(1 << 16):
-                if fault is not self._fault:
-                    fault, passed = self._fault, 0
+                fault = self._fault
+                if sent.fault is not fault:
+                    sent.fault, sent.bytes = fault, 0
                 if fault.kind == "blackhole":
                     while fault is self._fault:
                         await asyncio.sleep(0.02)
                     return
                 if fault.kind == "latency":
                     await asyncio.sleep(fault.delay_s)
-                cuts = fault.kind == ("reset" if is_up else "lose") and fault.times and passed + len(data) > fault.after
-                if cuts:
+                room = fault.after - sent.bytes
+                sent.bytes += len(data) if is_up else 0
+                is_hit = sent.bytes > fault.after and fault.times != 0
+                if is_hit and fault.kind == ("reset" if is_up else "lose"):
                     fault.times -= 1
-                    writer.write(data[: fault.after - passed])
+                    writer.write(data[: max(0, room)] if is_up else b"")
                     await writer.drain()
                     return
                 if fault.kind == "corrupt" and is_up and fault.times:
                     data, is_changed = _corrupted(data)
                     fault.times -= is_changed
-                passed += len(data)
                 writer.write(data)
                 await writer.drain()
         except OSError:
             return
+
+
+@dataclass(eq=False)
+class _Sent:
+    """What a connection's client has sent under one fault."""
+
+    fault: Fault
+    bytes: int = 0
 
 
 def _corrupted(data: bytes) -> tuple[bytes, bool]:

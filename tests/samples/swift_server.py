@@ -32,6 +32,19 @@ swift.common.utils.set_swift_dir(sys.argv.pop(1))
 sys.exit(importlib.import_module(sys.argv.pop(1)).main())
 """
 
+# Makes the three rings: folder, then kind and port of each.
+_RINGS = """
+import sys
+from swift.common.ring import RingBuilder
+folder, *rest = sys.argv[1:]
+for kind, port in zip(rest[::2], rest[1::2]):
+    ring = RingBuilder(4, 1, 1)
+    device = {"region": 1, "zone": 1, "ip": "127.0.0.1", "port": int(port), "device": "d1", "weight": 1.0}
+    ring.add_dev({**device, "replication_ip": "127.0.0.1", "replication_port": int(port), "meta": ""})
+    ring.rebalance()
+    ring.get_ring().save(f"{folder}/{kind}.ring.gz")
+"""
+
 _SWIFT_CONF = "[swift-hash]\nswift_hash_path_suffix = loopback\n"
 
 _COMMON = """[DEFAULT]
@@ -130,12 +143,12 @@ def _module(kind: str) -> str:
 def _configure(folder: Path, python: Path, ports: dict[str, int], ca: Path | None) -> None:
     (folder / "devices" / "d1").mkdir(parents=True)
     (folder / "swift.conf").write_text(_SWIFT_CONF)
+    rings: list[str] = []
     for kind in ("account", "container", "object"):
         common = _COMMON.format(port=ports[kind], user=_user(), folder=folder)
         (folder / f"{kind}.conf").write_text(common + _STORAGE.format(kind=kind))
-        ring = [str(python.with_name("swift-ring-builder")), str(folder / f"{kind}.builder")]
-        for words in (["create", "4", "1", "1"], ["add", f"r1z1-127.0.0.1:{ports[kind]}/d1", "1"], ["rebalance"]):
-            subprocess.run([*ring, *words], check=True, capture_output=True, cwd=folder)
+        rings += [kind, str(ports[kind])]
+    subprocess.run([str(python), "-c", _RINGS, str(folder), *rings], check=True, capture_output=True, cwd=folder)
     common = _COMMON.format(port=ports["proxy"], user=_user(), folder=folder)
     if ca is not None:
         common += f"cert_file = {ca}\nkey_file = {ca.with_suffix('.key')}\n"
@@ -205,3 +218,23 @@ def _certificate(folder: Path) -> Path:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return certificate
+
+
+def make_bucket(server: SwiftServer, name: str) -> None:
+    """Create a bucket, asking again until the server has warmed up."""
+    import boto3
+    from botocore.exceptions import ClientError
+
+    client = boto3.client(
+        "s3", endpoint_url=server.endpoint, aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY,
+        region_name="us-east-1", verify=None if server.ca is None else str(server.ca),
+    )  # fmt: skip
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            client.create_bucket(Bucket=name)
+            return
+        except ClientError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)

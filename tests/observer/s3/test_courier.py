@@ -14,7 +14,7 @@ from observer.s3.errors import LocalChanged, StoreError
 from observer.s3.layout import Entry
 from observer.s3.probe import Abilities
 from tests.observer.s3.conftest import BUCKET, bucket_at
-from tests.samples.fault_proxy import INTERIM_BYTES, FaultProxy
+from tests.samples.fault_proxy import HEAD_BYTES, FaultProxy
 from tests.samples.quirk_server import QuirkServer
 
 PATH = "ticks/venue=v/date=2026-07-01/hour=04/part-0.parquet"
@@ -60,7 +60,7 @@ def test_a_file_is_there_once_under_its_content_key(quirky: QuirkServer) -> None
 def test_a_lost_answer_hides_a_success_which_is_then_found(quirky: QuirkServer, proxy: FaultProxy) -> None:
     entry = entry_of(DATA)
     courier = courier_to(proxy.port)
-    proxy.set("lose", after=INTERIM_BYTES)
+    proxy.set("lose", after=HEAD_BYTES)
 
     with pytest.raises(StoreError) as caught:
         courier.deliver(entry, DATA)
@@ -79,7 +79,7 @@ def test_botocore_s_own_retry_meets_its_own_success(
 ) -> None:
     monkeypatch.setattr(bucket_module, "ATTEMPTS", 3)
     entry = entry_of(DATA)
-    proxy.set("lose", after=INTERIM_BYTES, times=1)
+    proxy.set("lose", after=HEAD_BYTES, times=1)
 
     delivery = courier_to(proxy.port).deliver(entry, DATA)
 
