@@ -40,7 +40,7 @@ class Connection(WSListener):
 
     def __init__(self, intake: Intake, venue: Venue, plan: StreamPlan, fetch: Fetch) -> None:
         self.plan, self._intake, self._venue = plan, intake, venue
-        self.number = intake.add_connection(venue.name, plan.name, plan.url)
+        self.number = intake.add_connection(venue.name, plan.name, plan.url, plan.instruments)
         self.line = LiveLine(
             intake, venue.name, self.number,
             send=self.send, fetch=lambda instrument: fetch(self, instrument), reopen=self.close,
@@ -141,11 +141,7 @@ class Connection(WSListener):
     def snapshot(self, instrument: Instrument, payload: bytes) -> None:
         """Hand over a REST answer, kept raw like a message."""
         if not self.done.done():
-            self.line.receive(payload, lambda body: self._read_snapshot(instrument, body))
-
-    def _read_snapshot(self, instrument: Instrument, body: bytes) -> bool:
-        self.decoder.snapshot(instrument, body)
-        return False
+            self.line.fetched(instrument, payload, self.decoder.snapshot)
 
     async def _hear_last_words(self, transport: WSTransport) -> None:
         """Say what the socket broke of, where it was broken (a frame too long, bytes that are no frame)."""

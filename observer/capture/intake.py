@@ -4,9 +4,9 @@ The intake owns the batch in the making. A `Line` per connection adds to it; the
 it away about twice a second. One thread, no locks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from observer.capture.clock import Clock
 from observer.capture.counters import Counters
@@ -18,6 +18,7 @@ from observer.store.batch import (
     Batch,
     ClockStep,
     Connected,
+    Denied,
     Disconnected,
     Dropped,
     GapSeen,
@@ -28,6 +29,8 @@ from observer.store.batch import (
     OutcomeSeen,
 )
 from observer.store.market_rows import market_row
+
+OutcomeKind = Literal["official", "inferred", "synthetic"]
 
 
 @dataclass(slots=True)
@@ -46,10 +49,14 @@ class Intake:
         preamble: notes that name everything alive, swapped as a whole, for whoever starts a new segment.
         before: called with a frame's time before the frame is read, so that a tick that is due comes first.
         ended: called with a market's id when its outcome has come.
+
+    Args:
+        outcome_kind: what a venue's word on an outcome is worth: "official", unless the venue is an exchange of ours.
     """
 
-    def __init__(self, clock: Clock, counters: Counters) -> None:
+    def __init__(self, clock: Clock, counters: Counters, outcome_kind: OutcomeKind = "official") -> None:
         self.clock, self.counters = clock, counters
+        self._outcome_kind: OutcomeKind = outcome_kind
         self.raws: list[tuple[int, int, bytes]] = []
         self.events: list[Any] = []
         self.ticks: list[Any] = []
@@ -94,10 +101,11 @@ class Intake:
         """Forget a market that has ended."""
         self._forget("market", number)
 
-    def add_connection(self, venue: str, name: str, url: str) -> int:
+    def add_connection(self, venue: str, name: str, url: str, instruments: Iterable[Instrument]) -> int:
         """Give a connection its number; later ones have higher numbers."""
         number = self._number("connection")
-        self._name("connection", number, Connected(number, venue, name, url, self.clock.now_ns()))
+        carried = tuple(instrument.number for instrument in instruments)
+        self._name("connection", number, Connected(number, venue, name, url, self.clock.now_ns(), carried))
         return number
 
     def drop_connection(self, number: int, reason: str, *, planned: bool) -> None:
@@ -113,6 +121,11 @@ class Intake:
         self.counters.of(instrument.venue).gaps += 1
         instrument.book.invalidate()
         self.events.append((LOST, instrument.owner, instrument.number, self.clock.now_ns(), reason))
+
+    def deny(self, instrument: Instrument, since_ns: int, reason: str) -> None:
+        """REST denied a book: it is unknown, and was wrong since some time after `since_ns`."""
+        self.notes.append(Denied(instrument.number, since_ns, self.clock.now_ns(), reason))
+        self.open_gap(instrument, since_ns, reason)
 
     def close_gap(self, instrument: Instrument, now_ns: int) -> None:
         """The book is known again."""
@@ -134,7 +147,7 @@ class Intake:
 
     def outcome(self, market_id: str, payoff_up: float, source: str) -> None:
         """Note how a market ended."""
-        self.notes.append(OutcomeSeen(market_id, payoff_up, source, self.clock.now_ns()))
+        self.notes.append(OutcomeSeen(market_id, payoff_up, source, self.clock.now_ns(), self._outcome_kind))
         self.ended(market_id)
 
     def changed(self, market_id: str, field_name: str, value: str) -> None:

@@ -11,7 +11,7 @@ from observer.capture.intake import Intake
 from observer.kit.clock import NS_PER_MS
 from observer.ports import Instrument, Level
 from observer.records import UNKNOWN_NS
-from observer.store.batch import BOOK, LEVEL, PRICE, TRADE, Quarantined
+from observer.store.batch import BOOK, LEVEL, PRICE, TRADE, Fetched, Quarantined
 
 _LAG_WEIGHT = 0.02  # of the newest message in the smoothed lag
 
@@ -78,6 +78,16 @@ class LiveLine:
                 counters.lag_ms += _LAG_WEIGHT * ((recv_ns - self._venue_ns) / NS_PER_MS - counters.lag_ms)
         return is_data
 
+    def fetched(self, instrument: Instrument, payload: bytes, read: Callable[[Instrument, bytes], None]) -> None:
+        """Take a book by REST: kept raw and read like a message, but no proof that the socket lives."""
+
+        def read_book(body: bytes) -> bool:
+            self._intake.notes.append(Fetched(len(self._raws) - 1, self.number, instrument.number))
+            read(instrument, body)
+            return False
+
+        self.receive(payload, read_book)
+
     def book(
         self, instrument: Instrument, bids: Sequence[Level], asks: Sequence[Level], venue_ns: int, seq: int = -1
     ) -> None:
@@ -123,12 +133,8 @@ class LiveLine:
 
     def lost(self, instrument: Instrument, reason: str) -> None:
         """A message was missed, at some time since the book last changed."""
-        self.lost_since(instrument, instrument.seen_ns or self.last_data_ns, reason)
-
-    def lost_since(self, instrument: Instrument, since_ns: int, reason: str) -> None:
-        """The book cannot be trusted since `since_ns`."""
         if instrument.owner == self.number or instrument.owner < 0:
-            self._intake.open_gap(instrument, since_ns, reason)
+            self._intake.open_gap(instrument, instrument.seen_ns or self.last_data_ns, reason)
             self._fetch(instrument)
 
     def lost_all(self, reason: str) -> None:

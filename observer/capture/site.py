@@ -192,7 +192,9 @@ class Site:
                 instrument.confirmed_ns = self._intake.clock.now_ns()
                 return
             await self._intake.clock.sleep(1.0)
-        connection.line.lost_since(instrument, instrument.confirmed_ns, REST_DISAGREES)
+        if instrument.owner == connection.number:
+            self._intake.deny(instrument, instrument.confirmed_ns, REST_DISAGREES)
+            self._want_book(connection, instrument)
 
     def _stream_of(self, instrument: Instrument) -> Stream | None:
         carrying = (s for s in self.streams.values() if any(i is instrument for i in s.plan.instruments))

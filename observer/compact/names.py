@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 
 from observer.store.batch import (
     Connected,
+    Denied,
     Disconnected,
+    Fetched,
     GapSeen,
     InstrumentSeen,
     MarketChanged,

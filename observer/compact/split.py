@@ -133,7 +133,7 @@ def _told(batch: Batch) -> list[_Step]:
     """A batch's notes in order of time; those that have none come first. Refusals of kept frames are told with them."""
     steps: list[_Step] = []
     for index, note in enumerate(batch.notes):
-        if not isinstance(note, Quarantined | Fetched) or note.frame_index < 0:
+        if not isinstance(note, Fetched) and (not isinstance(note, Quarantined) or note.frame_index < 0):
             at_ns = _time_of(note, batch)
             is_first = at_ns == _ANY_TIME or isinstance(note, Connected)
             steps.append((at_ns, _BEFORE if is_first else _AFTER, index, note))
@@ -146,6 +146,6 @@ def _time_of(note: Note, batch: Batch) -> int:
         return note.at_ns
     if isinstance(note, GapSeen | Dropped):
         return note.end_ns
-    if isinstance(note, Quarantined | Fetched):
+    if isinstance(note, Quarantined):
         return batch.wall_ns  # its frame was left out
     return note.tick_ns if isinstance(note, Lateness) else _ANY_TIME

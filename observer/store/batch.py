@@ -20,7 +20,7 @@ sides, flat, side-major, best first, as floats padded with None (4 × 10 × 2); 
 changed since the market's tick before.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -35,6 +35,7 @@ class Connected(msgspec.Struct, frozen=True, array_like=True, tag="connected"):
     name: str
     url: str
     at_ns: int
+    instruments: tuple[int, ...] = ()  # numbers of what it is to carry
 
 
 class Disconnected(msgspec.Struct, frozen=True, array_like=True, tag="disconnected"):
@@ -109,12 +110,30 @@ class Quarantined(msgspec.Struct, frozen=True, array_like=True, tag="quarantined
 
 
 class OutcomeSeen(msgspec.Struct, frozen=True, array_like=True, tag="outcome"):
-    """How a market ended, officially."""
+    """How a market ended: `kind` is "official" by a venue's word; a loopback exchange's word is of another kind."""
 
     market_id: str
     payoff_up: float
     source: str
     at_ns: int
+    kind: Literal["official", "inferred", "synthetic"] = "official"
+
+
+class Fetched(msgspec.Struct, frozen=True, array_like=True, tag="fetched"):
+    """Frame `frame_index` of this batch's raws is no message but a book by REST, asked for on connection `conn`."""
+
+    frame_index: int
+    conn: int
+    ins: int
+
+
+class Denied(msgspec.Struct, frozen=True, array_like=True, tag="denied"):
+    """REST denied a book that no message denied: it is unknown from here on, and was wrong since `since_ns` at most."""
+
+    ins: int
+    since_ns: int
+    at_ns: int
+    reason: str
 
 
 class Dropped(msgspec.Struct, frozen=True, array_like=True, tag="dropped"):
@@ -136,7 +155,7 @@ class Lateness(msgspec.Struct, frozen=True, array_like=True, tag="lateness"):
 
 Note = (
     Connected | Disconnected | InstrumentSeen | MarketSeen | MarketChanged | GapSeen | ClockStep | Quarantined
-    | OutcomeSeen | Dropped | Lateness
+    | OutcomeSeen | Fetched | Denied | Dropped | Lateness
 )  # fmt: skip
 
 

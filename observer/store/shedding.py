@@ -6,7 +6,7 @@ Raw frames go first, because everything else was read from them; then events; ti
 from collections.abc import Sequence
 from typing import Any
 
-from observer.store.batch import BOOK, Batch, Dropped, Note, Quarantined
+from observer.store.batch import BOOK, Batch, Dropped, Fetched, Note, Quarantined
 
 # Rough bytes of memory per item, beside the payloads: Python's tuples and integers.
 _RAW, _EVENT, _LEVEL, _TICK, _NOTE = 150, 350, 130, 3_000, 300
@@ -29,11 +29,12 @@ def other_memory_bytes(batch: Batch) -> int:
 
 
 def shed_raw(batch: Batch, reason: str) -> None:
-    """Leave the raw frames out. Notes about refused frames stay, their `frame_index` becomes -1."""
+    """Leave the raw frames out. Notes about refused frames stay, their `frame_index` becomes -1; `Fetched` go too."""
     if batch.raws:
         start_ns, end_ns = raw_span(batch.raws)
         dropped = Dropped("raw", len(batch.raws), start_ns, end_ns, reason)
-        batch.notes = [*(_without_frame(note) for note in batch.notes), dropped]
+        kept = (note for note in batch.notes if not isinstance(note, Fetched))
+        batch.notes = [*(_without_frame(note) for note in kept), dropped]
         batch.raws = []
 
 

@@ -79,7 +79,7 @@ class ScriptedRecorder:
     def line(self, venue: str) -> LiveLine:
         """The one connection to a venue."""
         if venue not in self.lines:
-            number = self.intake.add_connection(venue, "all", f"ws://{venue}")
+            number = self.intake.add_connection(venue, "all", f"ws://{venue}", ())
             self.lines[venue] = LiveLine(
                 self.intake, venue, number, send=lambda b: None, fetch=lambda i: None, reopen=lambda reason: None
             )
