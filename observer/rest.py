@@ -231,7 +231,7 @@ def _failure(shown: str, status: int, wait_s: float, answer: bytes) -> RestError
     if status == 451:
         return Blocked(
             f"{shown}: HTTP 451, this venue does not serve the location of this machine. "
-            "Leave it out and record another one, e.g. --venues coinbase,kraken,hyperliquid.",
+            "Leave it out and record another one, e.g. --venues coinbase kraken hyperliquid.",
             status, wait_s,
         )  # fmt: skip
     said = f", it says {answer.decode(errors='replace')!r}" if answer else ""

@@ -13,7 +13,7 @@ from observer.venues.binance.budget import Budget
 from observer.venues.binance.decoder import INDEX, MARK, BinanceDecoder
 from observer.venues.binance.rules import SPOT, USDM, Rule
 
-_COINS = ("BTC", "ETH", "SOL", "XRP", "DOGE", "BNB", "ZEC", "NEAR")
+_COINS = ("BTC", "ETH", "SOL", "XRP", "DOGE", "BNB", "ZEC")
 _REFUSALS = {403, 418, 451}  # whoever is refused by REST need not try a socket
 SILENCE_S = 15.0
 LIFE_S = 23 * 3600.0  # the venue closes a connection after 24 h

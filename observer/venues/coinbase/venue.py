@@ -7,7 +7,7 @@ from observer.ports import Ended, Instrument, Line, Listing, Rest, Selection, St
 from observer.venues.coinbase.decoder import CoinbaseDecoder
 
 # Only coins that Coinbase has listed for years: a product it does not know spoils the subscription.
-COINS = ("BTC", "ETH", "SOL", "XRP", "DOGE", "ZEC", "NEAR")
+COINS = ("BTC", "ETH", "SOL", "XRP", "DOGE", "ZEC")
 CHANNELS = ("level2", "market_trades", "heartbeats")  # quiet channels are closed unless heartbeats come too
 SILENCE_S = 20.0
 MAX_MESSAGE_BYTES = 32 << 20

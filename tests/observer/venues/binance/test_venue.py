@@ -73,7 +73,7 @@ def test_everything_can_be_served_by_a_loopback_exchange() -> None:
     ]
 
 
-@pytest.mark.parametrize(("words", "n_coins"), [((), 8), (("crypto",), 8), (("btc", "sol"), 2), (("politics",), 0)])
+@pytest.mark.parametrize(("words", "n_coins"), [((), 7), (("crypto",), 7), (("btc", "sol"), 2), (("politics",), 0)])
 def test_the_wanted_coins_are_fed(words: tuple[str, ...], n_coins: int) -> None:
     feeds = spot(URLS).feeds(Selection(words))
 
