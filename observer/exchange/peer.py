@@ -55,6 +55,28 @@ class Session(Protocol):
         ...
 
 
+class Outlet(Protocol):
+    """Where a session's frames go: a connection, or something that keeps them."""
+
+    number: int
+
+    def wants(self, keys: Iterable[str]) -> bool:
+        """False while data is withheld."""
+        ...
+
+    def data(self, payload: bytes, keys: Iterable[str] = ()) -> None:
+        """Send a data frame."""
+        ...
+
+    def control(self, payload: bytes) -> None:
+        """Send an acknowledgement, heartbeat or error."""
+        ...
+
+    def close(self, code: int, reason: str = "") -> None:
+        """End the connection."""
+        ...
+
+
 def frame(opcode: int, payload: bytes) -> bytes:
     """One unmasked, final WebSocket frame."""
     size = len(payload)
@@ -123,6 +145,22 @@ class Peer:
         """Send a binary frame, as `raw` does."""
         self._write(_BINARY, payload)
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._is_closing or self._transport.is_closing()
+
+    @property
+    def unread_bytes(self) -> int:
+        """What was sent and has not left this process."""
+        return self._transport.get_write_buffer_size()
+
+    def send_made(self, frames: bytes, n: int) -> None:
+        """Send `n` data frames that are in WebSocket form already, past all faults."""
+        self.n_data += n
+        if not self.is_gone and not self.is_half_open:
+            self._transport.write(frames)
+
     def close(self, code: int, reason: str = "") -> None:
         """Send a close frame; the socket goes when the client answers, or a second later."""
         if not self._is_closing:
@@ -184,10 +222,10 @@ class Peer:
         return True
 
     def _write(self, opcode: int, payload: bytes) -> None:
-        if self.is_half_open or self._is_closing or self._transport.is_closing():
+        if self.is_half_open or self.is_gone:
             return
         self._transport.write(frame(opcode, payload))
-        if not self._is_slow and self._transport.get_write_buffer_size() > _MOST_UNREAD_BYTES:
+        if not self._is_slow and self.unread_bytes > _MOST_UNREAD_BYTES:
             self._is_slow = True
             self.floor.faults.note("slow", self)
             assert self.session is not None

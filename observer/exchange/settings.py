@@ -21,6 +21,15 @@ class ExchangeSettings(BaseModel):
     coins: tuple[str, ...] = Field(default=(), description="underlyings, e.g. BTC ETH; empty: all")
     moves_hz: float = Field(default=5.0, gt=0, le=1_000, description="moves per second of each open binary market")
     replay: Path | None = Field(default=None, description="folder of a recording to play instead of made-up markets")
+    flood: int = Field(
+        default=0,
+        ge=0,
+        le=5_000,
+        description="list so many markets and send their frames as fast as they are read; 0: no",
+    )
+    flood_rate: float = Field(
+        default=0.0, ge=0, description="messages per real second of each flooded connection; 0: all"
+    )
     lead_s: float = Field(
         default=3.0, ge=0, description="real seconds between the start and a replay's first window, to get ready in"
     )

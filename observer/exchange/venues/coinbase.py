@@ -40,7 +40,7 @@ class Coinbase:
     def __init__(self, floor: Floor, world: World, settings: ExchangeSettings) -> None:
         self.floor = floor
         self.listing = SpotListing(floor, world, VENUE, lambda coin: f"{coin.name}-USD")
-        self.sessions: list[_Session] = []
+        self.sessions: list[CoinbaseSession] = []
         self._symbols = {book.name: symbol for symbol, book in self.listing.books.items()}
         for book in self.listing.books.values():
             book.watchers.append(self._stepped)
@@ -66,7 +66,7 @@ class Coinbase:
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Take a connection."""
         peer, ws = await accept(self.floor, VENUE, "ws", request)
-        session = _Session(self, peer)
+        session = CoinbaseSession(self, peer)
         self.sessions.append(session)
         peer.after_s(_SUBSCRIBE_WITHIN_S, session.leave_if_idle)
         await peer.serve(session)
@@ -169,7 +169,7 @@ class Coinbase:
         self.floor.agenda.after(NS_PER_S, self._beat)
 
 
-class _Session:
+class CoinbaseSession:
     """One connection's channels and its sequence."""
 
     def __init__(self, venue: Coinbase, peer: Peer) -> None:

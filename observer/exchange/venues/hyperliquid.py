@@ -1,6 +1,6 @@
 """Hyperliquid: whole books every half second, a text banner first, and a minute of silence at most."""
 
-import asyncio
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,7 +40,7 @@ class Hyperliquid:
     def __init__(self, floor: Floor, world: World, settings: ExchangeSettings) -> None:
         self.floor = floor
         self.listing = SpotListing(floor, world, VENUE, lambda coin: coin.name)
-        self.sessions: list[_Session] = []
+        self.sessions: list[HyperliquidSession] = []
         self._symbols = {book.name: symbol for symbol, book in self.listing.books.items()}
         self._best: dict[str, list[Any]] = {}
         for book in self.listing.books.values():
@@ -61,7 +61,7 @@ class Hyperliquid:
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Take a connection."""
         peer, ws = await accept(self.floor, VENUE, "ws", request)
-        session = _Session(self, peer)
+        session = HyperliquidSession(self, peer)
         self.sessions.append(session)
         peer.control(b"Websocket connection established.")
         peer.after_s(_IDLE_S, session.leave_if_idle)
@@ -147,13 +147,13 @@ class Hyperliquid:
         self.floor.agenda.after(_BOOK_EVERY_NS, self._beat)
 
 
-class _Session:
+class HyperliquidSession:
     """One connection's subscriptions: (type, coin)."""
 
     def __init__(self, venue: Hyperliquid, peer: Peer) -> None:
         self.venue, self.peer = venue, peer
         self.wanted: set[tuple[str, str]] = set()
-        self._heard_at = asyncio.get_running_loop().time()
+        self._heard_at = time.monotonic()
 
     @property
     def keys(self) -> set[str]:
@@ -164,12 +164,12 @@ class _Session:
         """Send a data message."""
         keys = [coin] if coin else []
         if self.peer.wants(keys):
-            self._heard_at = asyncio.get_running_loop().time()
+            self._heard_at = time.monotonic()
             self.peer.data(json_bytes({"channel": channel, "data": message}), keys)
 
     def leave_if_idle(self) -> None:
         """A minute without traffic is too long."""
-        left_s = self._heard_at + _IDLE_S - asyncio.get_running_loop().time()
+        left_s = self._heard_at + _IDLE_S - time.monotonic()
         if left_s <= 0:
             self.peer.close(1000, "Inactive")
         else:
@@ -177,7 +177,7 @@ class _Session:
 
     def message(self, text: str) -> None:
         """A request."""
-        self._heard_at = asyncio.get_running_loop().time()
+        self._heard_at = time.monotonic()
         asked = parse_json(text)
         method = asked.get("method") if isinstance(asked, dict) else None
         wanted = asked.get("subscription") if isinstance(asked, dict) else None

@@ -49,7 +49,7 @@ class Kraken:
     def __init__(self, floor: Floor, world: World, settings: ExchangeSettings) -> None:
         self.floor = floor
         self.listing = SpotListing(floor, world, VENUE, lambda coin: f"{coin.name}/USD")
-        self.sessions: list[_Session] = []
+        self.sessions: list[KrakenSession] = []
         self._symbols = {book.name: symbol for symbol, book in self.listing.books.items()}
         for book in self.listing.books.values():
             book.watchers.append(self._stepped)
@@ -72,7 +72,7 @@ class Kraken:
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Take a connection."""
         peer, ws = await accept(self.floor, VENUE, "ws", request)
-        session = _Session(self, peer)
+        session = KrakenSession(self, peer)
         self.sessions.append(session)
         hello = {"version": "2.0.9", "system": "online", "api_version": "v2", "connection_id": 10**19 + peer.number}
         peer.control(json_bytes({"channel": "status", "type": "update", "data": [hello]}))
@@ -123,7 +123,7 @@ class Kraken:
         self.floor.agenda.after(NS_PER_S, self._beat)
 
 
-class _Session:
+class KrakenSession:
     """One connection's subscriptions and what it knows of each book."""
 
     def __init__(self, venue: Kraken, peer: Peer) -> None:

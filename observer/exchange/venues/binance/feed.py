@@ -87,13 +87,13 @@ class Feed:
         for diffs in self._timed.values():
             if diffs is not None and step.levels:
                 diffs.add(step, book.last_id)
+        if step.trade is not None:
+            self._publish(f"{lower}@trade", self.symbol, self._trade(step.trade))
+            self._publish(f"{lower}@aggTrade", self.symbol, self._aggregate(step.trade))
         best = tuple(self.ticker().values())
         if best != self._best:
             self._best = best
             self._publish(f"{lower}@bookTicker", self.symbol, self._book_ticker())
-        if step.trade is not None:
-            self._publish(f"{lower}@trade", self.symbol, self._trade(step.trade))
-            self._publish(f"{lower}@aggTrade", self.symbol, self._aggregate(step.trade))
 
     def _book_ticker(self) -> dict[str, Any]:
         best = self.ticker()

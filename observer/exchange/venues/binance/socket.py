@@ -32,7 +32,7 @@ class BinanceSocket:
     def __init__(self, floor: Floor, venue: str, feeds: dict[str, Feed]) -> None:
         self.floor, self.venue, self.feeds = floor, venue, feeds
         self.is_futures = venue == "binance-usdm"
-        self.readers: dict[str, set[_Session]] = defaultdict(set)
+        self.readers: dict[str, set[BinanceSession]] = defaultdict(set)
         # real seconds: ping, answer; client messages a second
         self._ping = (180.0, 600.0) if self.is_futures else (20.0, 60.0)
         self.most_messages = 15 if self.is_futures else 5
@@ -42,7 +42,12 @@ class BinanceSocket:
 
         async def connect(request: web.Request) -> web.StreamResponse:
             peer, ws = await accept(self.floor, self.venue, "ws", request)
-            session = _Session(self, peer, data_class, request)
+            asked = request.match_info.get("name") or request.query.get("streams", "")
+            session = BinanceSession(
+                self, peer, data_class, [name for name in asked.split("/") if name],
+                is_combined=request.path.endswith("/stream"),
+                is_micro=request.query.get("timeUnit", "").upper() == "MICROSECOND",
+            )  # fmt: skip
             self.floor.agenda.after(_DAY_NS, session.cut)
             peer.ping_every(self._ping[0], str(ms(self.floor.agenda.now_ns)).encode(), self._ping[1])
             await peer.serve(session)
@@ -59,20 +64,20 @@ class BinanceSocket:
                 session.tell(name, symbol, raw, message)
 
 
-class _Session:
+class BinanceSession:
     """One connection's subscriptions."""
 
-    def __init__(self, socket: BinanceSocket, peer: Peer, data_class: str, request: web.Request) -> None:
+    def __init__(
+        self, socket: BinanceSocket, peer: Peer, data_class: str, names: list[str], *,
+        is_combined: bool = False, is_micro: bool = False,
+    ) -> None:  # fmt: skip
         self.socket, self.peer = socket, peer
         self.keys: set[str] = set()
-        self._class = data_class
-        self._is_combined = request.path.endswith("/stream")
-        self._is_micro = request.query.get("timeUnit", "").upper() == "MICROSECOND"
+        self._class, self._is_combined, self._is_micro = data_class, is_combined, is_micro
         self._names: dict[str, None] = {}  # as asked for, in order
         self._heard: deque[float] = deque(maxlen=socket.most_messages)
         self._is_open = True
-        asked = request.match_info.get("name") or request.query.get("streams", "")
-        self._subscribe([name for name in asked.split("/") if name])
+        self._subscribe(names)
 
     def tell(self, name: str, symbol: str, raw: bytes, message: dict[str, Any]) -> None:
         """Send a message of a stream."""

@@ -44,7 +44,7 @@ class KalshiSocket:
 
     def __init__(self, floor: Floor, contracts: Contracts, keys: Keys, indices: Indices) -> None:
         self.floor, self.contracts, self.keys, self.indices = floor, contracts, keys, indices
-        self.sessions: list[_Session] = []
+        self.sessions: list[KalshiSession] = []
         contracts.on_created.append(lambda c: self._lifecycle(messages.created_message(c), c))
         contracts.on_determined.append(
             lambda c: self._lifecycle(messages.determined_message(c, floor.agenda.now_ns), None)
@@ -59,7 +59,7 @@ class KalshiSocket:
             body = json_bytes({"error": {"code": "authentication_error", "message": refusal}})
             return web.Response(status=401, body=body, content_type="application/json")
         peer, ws = await accept(self.floor, "kalshi", "ws", request)
-        session = _Session(self, peer)
+        session = KalshiSession(self, peer)
         self.sessions.append(session)
         peer.ping_every(_PING_EVERY_S, b"heartbeat", _PONG_WITHIN_S)
         await peer.serve(session)
@@ -108,7 +108,7 @@ class KalshiSocket:
                     session.tell(subscription, channel, message, index_id)
 
 
-class _Session:
+class KalshiSession:
     """One connection's subscriptions."""
 
     def __init__(self, socket: KalshiSocket, peer: Peer) -> None:

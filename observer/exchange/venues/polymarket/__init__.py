@@ -32,14 +32,19 @@ class Polymarket:
         self.board = Board()
         self.rtds = Rtds(floor)
         self.socket = MarketSocket(floor, self.board)
-        if world is not None:
-            Rolling(floor, world, self.board)
-            Catalogue(floor, self.board)
-            Pulse(floor, world, self.rtds)
-        if settings.replay is not None:
+        self._connect = self.socket.connect
+        if settings.flood:
+            from observer.exchange.venues.polymarket.flood import Flood
+
+            self._connect = Flood(floor, self.board, settings.flood, settings.flood_rate).connect
+        elif settings.replay is not None:
             from observer.exchange.venues.polymarket.replayed import Replayed
 
             Replayed(floor, settings.replay, self.board, self.rtds)
+        elif world is not None:
+            Rolling(floor, world, self.board)
+            Catalogue(floor, self.board)
+            Pulse(floor, world, self.rtds)
         self._gamma, self._clob = Gamma(floor, self.board), Clob(floor, self.board)
 
     def routes(self) -> list[web.RouteDef]:
@@ -47,7 +52,7 @@ class Polymarket:
         return [
             *self._gamma.routes("/polymarket/gamma"),
             *self._clob.routes("/polymarket/clob"),
-            web.get("/polymarket/market/ws/market", self.socket.connect),
+            web.get("/polymarket/market/ws/market", self._connect),
             web.get("/polymarket/rtds", self.rtds.connect),
             web.get("/polymarket/rtds/", self.rtds.connect),
         ]

@@ -13,7 +13,7 @@ from observer.book import ASK, BID
 from observer.exchange.floor import Floor
 from observer.exchange.markets.binary import Binary, Step
 from observer.exchange.markets.crowd import COARSE, FINE
-from observer.exchange.peer import Peer
+from observer.exchange.peer import Outlet
 from observer.exchange.upgrade import accept
 from observer.exchange.venues.polymarket import market_events
 from observer.exchange.venues.polymarket.board import Board
@@ -39,8 +39,8 @@ class MarketSocket:
 
     def __init__(self, floor: Floor, board: Board) -> None:
         self.floor, self.board = floor, board
-        self._readers: dict[str, set[_Session]] = defaultdict(set)
-        self._custom: set[_Session] = set()
+        self._readers: dict[str, set[MarketSession]] = defaultdict(set)
+        self._custom: set[MarketSession] = set()
         self._watched: dict[Binary, Listed] = {}
         self._best: dict[str, tuple[int, int]] = {}
         board.on_new.append(self._announce)
@@ -48,7 +48,7 @@ class MarketSocket:
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Take a connection."""
         peer, ws = await accept(self.floor, "polymarket", "market", request)
-        session = _Session(self, peer)
+        session = MarketSession(self, peer)
         peer.after_s(_SUBSCRIBE_WITHIN_S, session.leave_if_idle)
         await peer.serve(session)
         return ws
@@ -84,10 +84,13 @@ class MarketSocket:
         """Begin to hear of a market, once."""
         if listed.market not in self._watched:
             self._watched[listed.market] = listed
+            for which in (UP, DOWN):
+                book = listed.market.books[which]
+                self._best[listed.token(which)] = (book.best(BID), book.best(ASK))
             listed.market.watchers.append(self)
             self.floor.agenda.at(listed.closes_ns, lambda: self._resolve(listed))
 
-    def dump(self, peer: Peer, tokens: Iterable[str]) -> None:
+    def dump(self, peer: Outlet, tokens: Iterable[str]) -> None:
         """Send the first books of these tokens, in one array."""
         now_ns, books, keys = self.floor.agenda.now_ns, [], []
         for token in tokens:
@@ -117,18 +120,18 @@ class MarketSocket:
             event = market_events.new_market(listed, ms(self.floor.stamp_ns("polymarket")))
             self._send(event, self._custom, ())
 
-    def _readers_of(self, listed: Listed) -> "set[_Session]":
+    def _readers_of(self, listed: Listed) -> "set[MarketSession]":
         up, down = listed.tokens
         return self._readers.get(up, set()) | self._readers.get(down, set())
 
-    def _send_books(self, listed: Listed, readers: "set[_Session]", stamp: int) -> None:
+    def _send_books(self, listed: Listed, readers: "set[MarketSession]", stamp: int) -> None:
         for which in (UP, DOWN):
             token = listed.token(which)
             mine = {reader for reader in readers if token in reader.keys}
             if mine:
                 self._send(socket_book(listed, which, stamp), mine, [token])
 
-    def _send_best(self, listed: Listed, step: Step, readers: "set[_Session]", stamp: int) -> None:
+    def _send_best(self, listed: Listed, step: Step, readers: "set[MarketSession]", stamp: int) -> None:
         for change in {change.token: change for change in step.changes}.values():
             token, best = listed.token(change.token), (change.best_bid, change.best_ask)
             if self._best.get(token) != best:
@@ -137,7 +140,7 @@ class MarketSocket:
                 if mine:
                     self._send(market_events.best_bid_ask(listed, change.token, *best, stamp), mine, [token])
 
-    def _send(self, event: dict[str, Any], readers: "set[_Session]", keys: Iterable[str]) -> None:
+    def _send(self, event: dict[str, Any], readers: "set[MarketSession]", keys: Iterable[str]) -> None:
         if not readers:
             return
         payload = json_bytes(event)
@@ -146,10 +149,10 @@ class MarketSocket:
                 reader.peer.data(payload, keys)
 
 
-class _Session:
+class MarketSession:
     """One connection's subscriptions."""
 
-    def __init__(self, socket: MarketSocket, peer: Peer) -> None:
+    def __init__(self, socket: MarketSocket, peer: Outlet) -> None:
         self.socket, self.peer = socket, peer
         self.keys: set[str] = set()
         self._has_asked = False

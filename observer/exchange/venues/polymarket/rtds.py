@@ -34,13 +34,13 @@ class Rtds:
 
     def __init__(self, floor: Floor) -> None:
         self.floor = floor
-        self.sessions: set[_Session] = set()
+        self.sessions: set[RtdsSession] = set()
         self._past: dict[tuple[str, str], deque[dict[str, Any]]] = defaultdict(lambda: deque(maxlen=120))
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Take a connection."""
         peer, ws = await accept(self.floor, "polymarket", "rtds", request)
-        session = _Session(self, peer)
+        session = RtdsSession(self, peer)
         peer.control(b"")
         await peer.serve(session)
         return ws
@@ -64,7 +64,7 @@ class Rtds:
         return list(self._past[topic, symbol])[-_BACKFILL[topic] :]
 
 
-class _Session:
+class RtdsSession:
     """One connection's subscriptions: (topic, symbol or "" for all)."""
 
     def __init__(self, rtds: Rtds, peer: Peer) -> None:
