@@ -11,7 +11,7 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from export.parity import BAR, BATCHES, MARGIN, Parity
 from mlx_rl.artifact.checks import sha256
@@ -97,16 +97,18 @@ def read_certificate(folder: Path) -> dict[str, Any]:
         )
     try:
         text = path.read_text()
-        certificate = json.loads(text)
+        certificate: Any = json.loads(text)
     except ValueError as error:
         raise BadArtifact(f"{path}: not JSON ({error}). Copy the exported folder again.") from None
-    found = certificate.get("format") if isinstance(certificate, dict) else None
-    if found != FORMAT:
-        raise BadArtifact(f"{path}: format {found!r}; this version reads {FORMAT!r}. Export the model again.")
-    certificate.pop("self_sha256", None)
-    if _text(certificate) != text:
+    made = cast(dict[str, Any], certificate) if isinstance(certificate, dict) else {}
+    if made.get("format") != FORMAT:
+        raise BadArtifact(
+            f"{path}: format {made.get('format')!r}; this version reads {FORMAT!r}. Export the model again."
+        )
+    made.pop("self_sha256", None)
+    if _text(made) != text:
         raise BadArtifact(f"{path}: a byte changed since it was written. Copy the exported folder again.")
-    return certificate
+    return made
 
 
 def _text(certificate: dict[str, Any]) -> str:

@@ -21,9 +21,10 @@ from mlx_rl.artifact.checks import (
     check_schema,
     check_weights,
     read_golden,
+    read_weights,
     sha256,
 )
-from mlx_rl.artifact.manifest import GOLDEN, WEIGHTS, Manifest
+from mlx_rl.artifact.manifest import GOLDEN, Manifest
 from mlx_rl.features.scaler import Scaler
 from mlx_rl.features.schema import FeatureSchema, schema_from_dict
 from observer.kit.errors import BadArtifact
@@ -55,13 +56,7 @@ def load(path: str | Path, schema: FeatureSchema | None = None) -> tuple[NumpyPo
 
 def open_policy(path: Path, manifest: Manifest) -> tuple[NumpyPolicy, dict[str, Any]]:
     """The NumPy policy of a folder that `check_folder` has passed, and its golden record, not yet replayed."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        weights = load_file(path / WEIGHTS)
-    except (SafetensorError, TypeError) as error:  # TypeError: a number type that NumPy does not have
-        raise BadArtifact(f"{path / WEIGHTS}: not float32 safetensors ({error}). Export the model again.") from None
+    weights = read_weights(path)
     check_weights(weights, manifest.architecture, path)
     schema = schema_from_dict(manifest.feature_schema.model_dump(mode="json"), source=str(path))
     scaler = Scaler.from_dict(manifest.scaler)

@@ -123,7 +123,8 @@ def replay(
 
 def market_from(record: dict[str, Any]) -> Market:
     """The market that an "open" line describes."""
-    return Market(**{**record, "fees": FeeSchedule(**record["fees"])})
+    fields: dict[str, Any] = {**record, "fees": FeeSchedule(**record["fees"])}
+    return Market(**fields)
 
 
 def _follow(
@@ -140,10 +141,14 @@ def _follow(
     steer = {"action": HOLD}
     session: Session | None = None
     is_whole = False
+
+    def as_journalled(*asked: object) -> int:
+        return steer["action"]
+
     for record in read(path, unfinished=unfinished):
         kind = record["kind"]
         if kind == "header":
-            session = _session(record, arms, now, lambda *_: steer["action"])
+            session = _session(record, arms, now, as_journalled)
             continue
         if kind == "footer" or session is None:
             is_whole = record.get("ended") == ALL_CLOSED

@@ -76,7 +76,7 @@ class Screen:
         )
 
     def _totals(self) -> str:
-        parts = []
+        parts: list[str] = []
         for name in self.session.arms:
             mine = [done for done in self.session.closed if done.arm == name]
             net = sum(done.net_usd or 0.0 for done in mine)

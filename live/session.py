@@ -87,8 +87,8 @@ class Counts:
     agreements: int = 0  # ticks at which all arms wanted the same
     orders: int = 0
     fills: int = 0
-    refused: dict[str, int] = field(default_factory=dict)  # why -> orders
-    wants: dict[str, int] = field(default_factory=dict)  # "arm: what it lacked" -> ticks it held for that
+    refused: dict[str, int] = field(default_factory=dict[str, int])  # why -> orders
+    wants: dict[str, int] = field(default_factory=dict[str, int])  # "arm: what it lacked" -> ticks it held for that
     latency_ns: "array[int]" = field(default_factory=lambda: array("q"))  # of each arm's decisions
 
 
@@ -175,7 +175,7 @@ class Session:
             )
         position, entries, mask = account.position, account.entries(), account.mask()
         made, failed = self._ask_all(desk, recv_ns, row, position, entries, mask)
-        tick = {
+        tick: dict[str, Any] = {
             "market": market_id,
             "recv_ns": recv_ns,
             "row": numbers(row),

@@ -138,6 +138,22 @@ def check_schema(manifest: Manifest, name: str, hash_: str) -> None:
         )
 
 
+def read_weights(folder: Path) -> dict[str, NDArray[np.float32]]:
+    """Read `weights.safetensors`, already checked by sha256 and not yet by `check_weights`.
+
+    Raises:
+        BadArtifact: the file is not safetensors, or holds a number type that NumPy does not have.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType] - typed without a number type
+
+    path = Path(folder) / WEIGHTS
+    try:
+        return load_file(path)
+    except (SafetensorError, TypeError) as error:
+        raise BadArtifact(f"{path}: not float32 safetensors ({error}). Copy or save the model again.") from None
+
+
 def read_golden(folder: Path) -> dict[str, NDArray[np.float32]]:
     """Read `golden.npz` (no pickled objects), already checked by sha256."""
     with np.load(Path(folder) / GOLDEN, allow_pickle=False) as file:

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType] - typed without a number type
 
 from mlx_rl.artifact.checks import (
     GOLDEN_INPUTS,
@@ -22,6 +21,7 @@ from mlx_rl.artifact.checks import (
     check_schema,
     check_weights,
     read_golden,
+    read_weights,
     sha256,
 )
 from mlx_rl.artifact.golden import golden_outputs
@@ -125,10 +125,7 @@ def load(path: str | Path, schema: FeatureSchema | None = None) -> tuple[MlxPoli
     manifest = check_folder(path)
     if schema is not None:
         check_schema(manifest, schema.name, schema.hash)
-    try:
-        weights = load_file(path / WEIGHTS)
-    except (SafetensorError, TypeError) as error:  # TypeError: a number type that NumPy does not have
-        raise BadArtifact(f"{path / WEIGHTS}: not safetensors ({error}). Copy the model folder again.") from None
+    weights = read_weights(path)
     check_weights(weights, manifest.architecture, path)
     network = Network(manifest.architecture)
     network.set_flat({name: as_mx(value) for name, value in weights.items()})

@@ -8,7 +8,7 @@ Letters: F features, L window length, D model width, Z width of the encoding, H 
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -83,7 +83,7 @@ PRESETS: dict[str, dict[str, dict[str, int]]] = {
 
 def preset(kind: str, name: str = "default", **changes: Any) -> TransformerArchitecture | BaseArchitecture:
     """Return the architecture of a preset, with `changes` (n_features, dropout, …) on top."""
-    chosen = {**PRESETS[kind][name], **changes}
+    chosen: dict[str, Any] = {**PRESETS[kind][name], **changes}
     return TransformerArchitecture(**chosen) if kind == "transformer" else BaseArchitecture(**chosen)
 
 
@@ -179,10 +179,10 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise BadArtifact(f"{folder}: no {MANIFEST}, so this is not a model folder. Give the folder a trainer saved.")
     try:
-        raw = json.loads(path.read_text())
+        raw: Any = json.loads(path.read_text())
     except ValueError as error:
         raise BadArtifact(f"{path}: not JSON ({error}). The file is damaged; copy the model folder again.") from None
-    found = raw.get("format") if isinstance(raw, dict) else None
+    found = cast(dict[str, Any], raw).get("format") if isinstance(raw, dict) else None
     if found != FORMAT:
         raise BadArtifact(
             f"{path}: format {found!r}; this version reads {FORMAT!r}. Train again, or use the version that wrote it."

@@ -7,6 +7,7 @@ because the underlying's history runs on through them.
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlx_rl.datasets.dataset import Dataset
 from mlx_rl.datasets.labels import label_window
@@ -155,6 +156,7 @@ def _fill(
     )  # fmt: skip
 
 
-def _ids(span: dict[str, slice], names: tuple[str, ...]) -> np.ndarray:
+def _ids(span: dict[str, slice], names: tuple[str, ...]) -> NDArray[np.int64]:
     """Sample ids of some windows, in time order."""
-    return np.concatenate([np.arange(span[n].start, span[n].stop) for n in names] or [np.empty(0, np.int64)])
+    parts = [np.arange(span[n].start, span[n].stop, dtype=np.int64) for n in names]
+    return np.concatenate(parts) if parts else np.empty(0, np.int64)

@@ -34,7 +34,8 @@ def reference_of(recording: Recording, markets: Sequence[Market]) -> str:
 def share_with_reference(recording: Recording, markets: Sequence[Market]) -> float:
     """Share of the windows, of at most `LOOKED_AT`, in which a price of the underlying was known."""
     chosen = np.unique(np.linspace(0, len(markets) - 1, min(LOOKED_AT, len(markets))).astype(int))
-    known = [np.isfinite(recording.tape(markets[i].market_id).rows[:, REFERENCE]).any() for i in chosen]
+    tapes = (recording.tape(markets[int(i)].market_id) for i in chosen)
+    known = [np.isfinite(tape.rows[:, REFERENCE]).any() for tape in tapes]
     return float(np.mean(known))
 
 

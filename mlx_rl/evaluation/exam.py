@@ -42,7 +42,7 @@ class Batch:
     tapes: list[Tape]
     payoffs: NDArray[np.float64]
     law: LawSettings
-    _fills: dict[str, list[Fills]] = field(default_factory=dict)
+    _fills: dict[str, list[Fills]] = field(default_factory=dict[str, list[Fills]])
 
     def fills(self, assumption: FillAssumption | None = None) -> list[Fills]:
         """Price every order of every window, under the law's own fill assumption or another one."""

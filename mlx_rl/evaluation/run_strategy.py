@@ -36,10 +36,10 @@ def play_strategy(name: str, batch: Batch) -> tuple[Play, Counter[str]]:
         out = np.zeros(len(is_open), dtype=np.int64)
         position = accounts.position
         for i, w in enumerate(is_open):
-            tape = batch.tapes[w]
-            out[i] = rules[w].act(int(tape.recv_ns[t]), tape.rows[t], None, int(position[w]), mask[i])
-            if rules[w].note:
-                wants[rules[w].note] += 1
+            tape, rule = batch.tapes[int(w)], rules[int(w)]
+            out[i] = rule.act(int(tape.recv_ns[t]), tape.rows[t], None, int(position[w]), mask[i])
+            if rule.note:
+                wants[rule.note] += 1
         return out
 
     return lock_step(batch.fills(), batch.payoffs, decide), wants
@@ -111,7 +111,7 @@ def play_targets(targets: Sequence[I8], batch: Batch) -> Play:
     """Trade towards a planned position at every tick, one order at a time."""
 
     def decide(t: int, is_open: I64, accounts: BatchAccounts, mask: NDArray[np.bool_]) -> I64:
-        goal = np.array([targets[w][t] for w in is_open])
+        goal = np.array([targets[int(w)][t] for w in is_open])
         now = accounts.position[is_open]
         opening = np.where(goal == UP, BUY, np.where(goal == DOWN, SELL, HOLD))
         closing = np.where(now == UP, SELL, BUY)

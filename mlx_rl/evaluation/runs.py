@@ -85,12 +85,12 @@ class Runs:
 
     exam: Exam
     models: dict[str, ModelRun]
-    rules: dict[str, Play] = field(default_factory=dict)
-    wants: dict[str, Counter[str]] = field(default_factory=dict)
+    rules: dict[str, Play] = field(default_factory=dict[str, Play])
+    wants: dict[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
     oracle: Play | None = None
-    best: list[NDArray[np.int8]] = field(default_factory=list)
-    mids: list[NDArray[np.float32]] = field(default_factory=list)
-    left: list[NDArray[np.float32]] = field(default_factory=list)
+    best: list[NDArray[np.int8]] = field(default_factory=list[NDArray[np.int8]])
+    mids: list[NDArray[np.float32]] = field(default_factory=list[NDArray[np.float32]])
+    left: list[NDArray[np.float32]] = field(default_factory=list[NDArray[np.float32]])
     invalid: str | None = None
 
     @property

@@ -130,7 +130,7 @@ def batch_features(schema: FeatureSchema, tapes: Iterable[Tape]) -> list[NDArray
     Give the tapes of one series in time order; series may be mixed as you like.
     """
     kernel = FeatureKernel(schema)
-    states = []
+    states: list[NDArray[np.float32]] = []
     for tape in tapes:
         kernel.start(tape.market)
         states.append(kernel.run(tape.recv_ns, tape.rows))

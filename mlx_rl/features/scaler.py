@@ -39,7 +39,8 @@ class Scaler:
         rows = np.flatnonzero(is_train)
         if len(rows) == 0:
             raise UsageError("a scaler was to be fitted on no training sample. Widen the training fold.")
-        mean = _sum(x, rows, np.zeros(x.shape[1]), 1) / len(rows)
+        zero = np.zeros(x.shape[1], np.float64)
+        mean = _sum(x, rows, zero, 1) / len(rows)
         if not np.isfinite(mean).all():
             bad = np.flatnonzero(~np.isfinite(mean)).tolist()
             raise UsageError(f"training states hold NaN or infinity in columns {bad}. Check the recording.")
@@ -87,7 +88,9 @@ class Scaler:
         return cls(mean, scale)
 
 
-def _sum(x: NDArray[np.float32], rows: NDArray[np.int64], center: NDArray[np.float64], power: int) -> Any:
+def _sum(
+    x: NDArray[np.float32], rows: NDArray[np.int64], center: NDArray[np.float64], power: int
+) -> NDArray[np.float64]:
     """Sum of (x - center)^power over the chosen rows, (F,) float64, a chunk at a time."""
     total = np.zeros(x.shape[1])
     for start in range(0, len(rows), _CHUNK):

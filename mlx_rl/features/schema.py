@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -135,6 +135,7 @@ def _difference(ours: str, a: dict[str, Any], theirs: str, b: dict[str, Any]) ->
             continue
         left, right = a.get(key), b.get(key)
         if isinstance(left, dict) and isinstance(right, dict):
+            left, right = cast(dict[str, Any], left), cast(dict[str, Any], right)
             field = next(k for k in sorted({*left, *right}) if left.get(k) != right.get(k))
             key, left, right = f"params.{field}", left.get(field), right.get(field)
         what = f"{key}: {left!r} against {right!r}"

@@ -28,7 +28,7 @@ def solve(settings: LagSettings) -> CausalOptimum:
             f"{settings.lag_ticks}. Shorten lag_s or lengthen tick_s."
         )
     known = settings.lag_ticks - 1
-    n_signals = 3**known
+    n_signals: int = 3**known
     # The signal is a number in base 3, the newest jump (+1) its last digit.
     digits = np.arange(n_signals)[:, None] // 3 ** np.arange(known) % 3  # (S, known), newest first
     q = settings.jump_chance

@@ -7,6 +7,7 @@ Payoffs come with the dataset. The yardstick is the oracle: the best that hindsi
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlx_rl.datasets.dataset import Dataset
 from mlx_rl.evaluation.rollout import encode_windows, play_policy
@@ -34,8 +35,10 @@ class ValidationMoney:
         ends = np.append(starts[1:], len(ids))
         names = dataset.markets_valid
         chosen = np.unique(np.linspace(0, len(names) - 1, min(WINDOWS, len(names))).astype(np.int64))
-        self.states, self.payoffs, self.best_usd = [], [], 0.0
+        self.states: list[NDArray[np.float32]] = []
+        self.payoffs: list[float] = []
         self.fills: list[Fills] = []
+        self.best_usd = 0.0
         for w in chosen:
             window = ids[starts[w] : ends[w]]
             rows = dataset.row[window]

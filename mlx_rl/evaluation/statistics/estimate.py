@@ -50,7 +50,7 @@ class Estimate:
     deviation: float
     worst: float
     detectable: float
-    parts: dict[str, tuple[float, float]] = field(default_factory=dict)
+    parts: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

@@ -37,7 +37,8 @@ def worst_case_bounds(
     flat = values.reshape(-1, c).T  # (C, R)
     reach = np.maximum(worst, np.abs(flat).max(0))
     step = max(1, _CHUNK // (c + 1))
-    weighted, phantom = [], []
+    weighted: list[F64] = []
+    phantom: list[F64] = []
     for first in range(0, draws, step):
         weights = rng.standard_exponential((min(step, draws - first), c + 1), dtype=np.float32).astype(np.float64)
         weights /= weights.sum(1, keepdims=True)

@@ -144,7 +144,7 @@ def test_a_pickle_renamed_to_safetensors_is_not_read(model: Path) -> None:
     (model / WEIGHTS).write_bytes(pickle.dumps({"encoder.input.weight": [1.0]}))
     reseal(model)
 
-    with pytest.raises(BadArtifact, match="not safetensors"):
+    with pytest.raises(BadArtifact, match="not float32 safetensors"):
         load(model)
 
 
