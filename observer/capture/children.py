@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from observer.backoff import Backoff
 from observer.kit import log
-from observer.kit.parent import child_environment
 
 _LOG = log.get("children")
 _STOP_S = 2.0
@@ -49,7 +48,7 @@ class Child:
                     "-m",
                     *self.args,
                     stdin=asyncio.subprocess.DEVNULL,
-                    env={**os.environ, **child_environment()},
+                    env={**os.environ},
                 )
                 self.starts += 1
                 self.last_exit = await self._process.wait()

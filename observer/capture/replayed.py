@@ -19,6 +19,7 @@ from observer.store.batch import (
     Disconnected,
     Dropped,
     InstrumentSeen,
+    Lateness,
     MarketChanged,
     MarketSeen,
     Note,
@@ -60,6 +61,8 @@ class Replayer:
                 self._connect(note)
             case Disconnected():
                 self._disconnect(note)
+            case Lateness():  # the recorder was awake, whether frames came or not
+                self._ticker.catch_up(note.tick_ns)
             case Denied():
                 if (instrument := self._instruments.get(note.ins)) is not None:
                     self.intake.deny(instrument, note.since_ns, note.reason)

@@ -22,7 +22,7 @@ from observer.kit.clock import NS_PER_S, iso
 from observer.kit.console import say
 from observer.kit.errors import UsageError
 from observer.kit.log import Log
-from observer.ports import Listing, Selection, Venue
+from observer.ports import Listing, RestError, Selection, Venue
 from observer.rest import HttpRest
 from observer.store.instance_lock import InstanceLock
 from observer.store.recovery import Recovery, recover
@@ -60,7 +60,7 @@ async def _record(settings: ObserveSettings, venues: dict[str, Venue], selection
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     intake = Intake(clock, Counters())
     spool = Spool(root / SPOOL, run_id, lambda: intake.preamble, durability=settings.durability)
-    rest = HttpRest()
+    rest = HttpRest(resolve(settings.exchange, settings.url))
     daemon = Daemon(
         venues, selection, clock=clock, rest=rest, spool=spool, intake=intake,
         tick_ns=round(settings.tick * NS_PER_S), pending=root / SPOOL / PENDING, children=_children(settings),
@@ -89,11 +89,17 @@ def list_markets(settings: ObserveSettings) -> dict[str, Any]:
 
 
 async def _list(settings: ObserveSettings, venues: dict[str, Venue], selection: Selection) -> dict[str, Any]:
-    rest, now_ns = HttpRest(), clock_of(settings.exchange).now_ns()
+    rest = HttpRest(resolve(settings.exchange, settings.url))
+    now_ns = clock_of(settings.exchange).now_ns()
     listed: list[dict[str, Any]] = []
     try:
-        for venue in venues.values():
-            listed += [_row(one) for one in await venue.discover(rest, selection, now_ns) if selection.wants(one)]
+        for name, venue in venues.items():
+            try:
+                found = await venue.discover(rest, selection, now_ns)
+            except RestError as error:
+                say(f"{name} cannot be asked what it lists: {error}")
+            else:
+                listed += [_row(one) for one in found if selection.wants(one)]
     finally:
         await rest.close()
     feeds = [f"{feed.symbol} {feed.source}" for venue in venues.values() for feed in venue.feeds(selection)]

@@ -95,7 +95,8 @@ class Site:
 
     def _add(self, listing: Listing) -> None:
         shared = tuple(self._known(instrument) for instrument in listing.instruments)
-        listing = replace(listing, instruments=shared)
+        market = replace(listing.market, tick_ns=self._ticker.tick_ns)
+        listing = replace(listing, market=market, instruments=shared)
         number = self._intake.add_market(listing)
         self.listings[listing.market.market_id] = (listing, number)
         self._ticker.add(listing, number)

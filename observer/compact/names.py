@@ -47,8 +47,8 @@ class Names:
         self.connections.pop(conn, None)
 
     def alive(self, venue: str) -> list[Note]:
-        """The notes that name everything of a venue, as a segment's first batch holds them."""
-        named = [*self.connections.values(), *self.instruments.values(), *self.markets.values()]
+        """The notes that name everything of a venue; what another note refers to comes before it."""
+        named = [*self.instruments.values(), *self.markets.values(), *self.connections.values()]
         return [note for note in named if self.venue_of(note) == venue]
 
     def venue_of_connection(self, conn: int) -> str:

@@ -141,11 +141,16 @@ def _told(batch: Batch) -> list[_Step]:
 
 
 def _time_of(note: Note, batch: Batch) -> int:
-    """When a note was true; `_ANY_TIME` for one that only names something."""
+    if isinstance(note, Quarantined):
+        return batch.wall_ns  # its frame was left out
+    at_ns = time_of(note)
+    return _ANY_TIME if at_ns is None else at_ns
+
+
+def time_of(note: Note) -> int | None:
+    """When a note was true; None for one that only names something, or is about another record."""
     if isinstance(note, Connected | Disconnected | MarketChanged | ClockStep | OutcomeSeen | Denied):
         return note.at_ns
     if isinstance(note, GapSeen | Dropped):
         return note.end_ns
-    if isinstance(note, Quarantined):
-        return batch.wall_ns  # its frame was left out
-    return note.tick_ns if isinstance(note, Lateness) else _ANY_TIME
+    return note.tick_ns if isinstance(note, Lateness) else None

@@ -1,0 +1,127 @@
+"""A recording made again from its raw frames, by today's decoders, into another folder.
+
+Raw frames are the truth; everything else was read from them. Where a decoder was wrong it is mended, and what was
+recorded before is read again: `raw/` of one folder becomes the log of another, which is then compacted as usual.
+Nothing of the first folder is changed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from heapq import merge
+from pathlib import Path
+
+from observer.capture.replayed import Replayer
+from observer.compact.compactor import Summary, compact
+from observer.compact.raw import SUFFIX, Frame, RawHeader, RawRecord, read_raw
+from observer.compact.split import time_of
+from observer.kit.console import Progress
+from observer.kit.errors import BadRecording, UsageError
+from observer.ports import Venue
+from observer.store.archive import RAW
+from observer.store.batch import MarketSeen, Note
+from observer.store.spool import Spool
+
+_SPOOL, _BATCH_FRAMES = "spool", 4_000
+_CLOSE_S = 600.0
+_NEVER = -(2**63)
+
+
+@dataclass
+class RawRun:
+    """The raw files of one run, by segment in order."""
+
+    run_id: str
+    segments: dict[str, list[Path]] = field(default_factory=dict[str, list[Path]])
+
+
+def rebuild(source: Path, into: Path, venues: dict[str, Venue], now_ns: int) -> Summary:
+    """Read every raw file of `source` again and make the recording `into` of it.
+
+    Args:
+        source: a folder that was recorded into.
+        into: a folder that is empty or not there yet.
+        venues: name -> venue, one for each that was recorded.
+        now_ns: the time, for the windows that have closed.
+
+    Raises:
+        UsageError: no raw files, or `into` holds something.
+        BadRecording: a raw file is damaged, or of a venue that is not known.
+    """
+    runs = list(raw_runs(source))
+    if not runs:
+        raise UsageError(f"{source} holds no raw frames to read again. Pass the folder that the recorder wrote to.")
+    if into.exists() and any(into.iterdir()):
+        raise UsageError(f"{into} is not empty. Pass another folder: what is there is not touched.")
+    progress = Progress("rebuild", sum(len(run.segments) for run in runs))
+    done = 0
+    for run in runs:
+        replayer = Replayer(venues, _tick_ns(run), _first_ns(run) - 1)
+        spool = Spool(into / _SPOOL, run.run_id, lambda r=replayer: r.intake.preamble, durability="os")
+        last_ns = _NEVER
+        for paths in run.segments.values():
+            for at_ns, record in _in_time(paths):
+                last_ns = max(last_ns, at_ns)
+                if isinstance(record, Frame):
+                    replayer.frame(record.conn, record.recv_ns, record.payload, record.fetched)
+                else:
+                    replayer.note(record, at_ns)
+                if len(replayer.intake.raws) >= _BATCH_FRAMES:
+                    spool.put(replayer.take())
+            done += 1
+            progress.update(done, run.run_id)
+        replayer.finish(last_ns)
+        spool.put(replayer.take())
+        spool.close(_CLOSE_S)
+    return compact(into, now_ns)
+
+
+def raw_runs(root: Path) -> Iterator[RawRun]:
+    """The runs that left raw files below `root`, oldest first."""
+    found: dict[str, dict[tuple[int, str], list[Path]]] = {}
+    for path in sorted((root / RAW).rglob(f"*{SUFFIX}")):
+        header = next(read_raw(path))
+        if not isinstance(header, RawHeader):
+            raise BadRecording(f"{path} does not start with a header. See what is wrong: mlx-rl data verify")
+        found.setdefault(header.run_id, {}).setdefault((header.first_batch, header.segment_id), []).append(path)
+    for run_id in sorted(found):
+        segments = found[run_id]
+        yield RawRun(run_id, {segment_id: segments[n, segment_id] for n, segment_id in sorted(segments)})
+
+
+def _in_time(paths: list[Path]) -> Iterator[tuple[int, Frame | Note]]:
+    """The records of one segment's files in order of time, those of a file in its own order."""
+    streams = (_timed(path, i) for i, path in enumerate(paths))
+    for at_ns, _, _, record in merge(*streams, key=lambda step: step[:3]):
+        yield at_ns, record
+
+
+def _timed(path: Path, file: int) -> Iterator[tuple[int, int, int, Frame | Note]]:
+    """(time, file, number, record); a note without a time of its own has that of the record before it."""
+    at_ns = _NEVER
+    for number, record in enumerate(_records(path)):
+        own_ns = record.recv_ns if isinstance(record, Frame) else time_of(record)
+        at_ns = at_ns if own_ns is None else max(at_ns, own_ns)
+        yield at_ns, file, number, record
+
+
+def _records(path: Path) -> Iterator[Frame | Note]:
+    for record in read_raw(path):
+        if not isinstance(record, RawHeader):
+            yield record
+
+
+def _first_ns(run: RawRun) -> int:
+    """Time of a run's first record that has one."""
+    first = next(iter(run.segments.values()))
+    return next((at_ns for at_ns, _ in _in_time(first) if at_ns != _NEVER), 0)
+
+
+def _tick_ns(run: RawRun) -> int:
+    """Spacing of the grid, as the first market that was named says it."""
+    for paths in run.segments.values():
+        for path in paths:
+            record: RawRecord
+            for record in read_raw(path):
+                if isinstance(record, MarketSeen):
+                    return int(record.row["tick_ns"])
+    return 500_000_000  # no market, no ticks

@@ -1,0 +1,121 @@
+"""Raw frames read again give the recording that was made of them, or a better one."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from observer.compact.compactor import compact
+from observer.compact.rebuild import rebuild
+from observer.kit.clock import NS_PER_S
+from observer.kit.errors import UsageError
+from observer.ports import Decoder, Line, StreamPlan
+from observer.store.reader import Recording
+from observer.store.verify import verify
+from tests.observer.capture.test_daemon import daemon_of
+from tests.observer.capture.test_site import listing
+from tests.samples.tiny_venue import TinyDecoder, TinyServer, TinyVenue, until
+
+TENTH = 10**8
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder recorded over a socket: changes, trades, a hole mended by REST, a cut, a window that closed."""
+    root = tmp_path_factory.mktemp("recorded")
+
+    async def play() -> None:
+        async with TinyServer() as server:
+            one = listing("w", -1, 2.5)
+            server.greeting = [
+                ["book", i.key, [[4 * TENTH, 10**9]], [[6 * TENTH, 10**9]]] for i in one.instruments
+            ]  # fmt: skip
+            venue = TinyVenue(server.url, listings=[one])
+            venue.books = {
+                i.key: json.dumps([[[3 * TENTH, 10**9]], [[7 * TENTH, 10**9]]]).encode() for i in one.instruments
+            }
+            daemon = daemon_of(root / "spool", venue)
+            running = asyncio.create_task(daemon.run(None))
+            await until(lambda: all(i.book.is_valid for i in one.instruments), "the books")
+            up = one.instruments[0]
+            for n in range(1, 20):
+                server.send("level", "w-up", n % 2, (5 * TENTH - n) if n % 2 == 0 else (5 * TENTH + n), n * 10**9)
+                server.send("trade", "w-down", f"t{n}")
+                await asyncio.sleep(0.02)
+            server.send("hole", "w-up")
+            await until(lambda: up.book.best(0) == 3 * TENTH, "the book by REST")
+            await asyncio.sleep(0.2)
+            server.sockets[-1].underlying_transport.abort()
+            await until(lambda: len(server.sockets) == 2 and up.book.is_valid, "a new connection")
+            server.send("level", "w-down", 0, 5 * TENTH, 7 * 10**9)
+            await until(lambda: daemon.clock.now_ns() > one.market.close_ns + NS_PER_S // 2, "the close")
+            daemon.stop()
+            await running
+            daemon.spool.close()
+
+    asyncio.run(play())
+    compact(root, 2**62)
+    return root
+
+
+def test_the_same_decoder_gives_the_same_ticks_trades_and_gaps(recorded: Path, tmp_path: Path) -> None:
+    rebuild(recorded, tmp_path / "again", {"tiny": TinyVenue("")}, 2**62)
+
+    before, after = Recording(recorded), Recording(tmp_path / "again")
+    old, new = before.tape("w"), after.tape("w")
+    assert len(old) > 20
+    assert old.market == new.market
+    assert np.array_equal(old.recv_ns, new.recv_ns)
+    assert np.array_equal(old.rows, new.rows, equal_nan=True)
+    assert old.ladder is not None
+    assert new.ladder is not None
+    assert np.array_equal(old.ladder.price, new.ladder.price, equal_nan=True)
+    assert np.array_equal(old.ladder.size, new.ladder.size, equal_nan=True)
+    assert {(g.start_ns, g.end_ns, g.reason) for g in before.gaps()} == {
+        (g.start_ns, g.end_ns, g.reason) for g in after.gaps()
+    }
+    assert before.dataset_id == after.dataset_id
+    assert not verify(tmp_path / "again").problems
+
+
+class _Mended(TinyDecoder):
+    """A decoder that reads what the old one could not: sizes were meant in halves."""
+
+    def __init__(self, plan: StreamPlan, line: Line) -> None:
+        super().__init__(plan, line)
+        self._level = line.level
+        self.line = line
+
+    def message(self, payload: bytes) -> bool:
+        kind, *rest = json.loads(payload)
+        if kind == "level":
+            rest[3] //= 2
+            payload = json.dumps([kind, *rest]).encode()
+        return super().message(payload)
+
+
+class _MendedVenue(TinyVenue):
+    def decoder(self, plan: StreamPlan, line: Line) -> Decoder:
+        return _Mended(plan, line)
+
+
+def test_a_mended_decoder_mends_what_was_recorded(recorded: Path, tmp_path: Path) -> None:
+    rebuild(recorded, tmp_path / "again", {"tiny": _MendedVenue("")}, 2**62)
+
+    old, new = Recording(recorded).tape("w"), Recording(tmp_path / "again").tape("w")
+    assert np.array_equal(old.rows[:, :4], new.rows[:, :4], equal_nan=True)  # prices stay
+    assert np.nanmax(old.rows[:, 7]) != np.nanmax(new.rows[:, 7]) or np.nanmax(old.rows[:, 4]) != np.nanmax(
+        new.rows[:, 4]
+    )
+    assert Recording(recorded).dataset_id != Recording(tmp_path / "again").dataset_id
+
+
+def test_nothing_is_written_where_something_is(recorded: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+
+    with pytest.raises(UsageError, match="is not empty"):
+        rebuild(recorded, tmp_path, {"tiny": TinyVenue("")}, 2**62)
+    with pytest.raises(UsageError, match="no raw frames"):
+        rebuild(tmp_path, tmp_path / "again", {}, 2**62)
