@@ -251,8 +251,11 @@ class KalshiDecoder:
 
     def _began(self, subscription: Subscription | None) -> Subscription | None:
         """A subscription runs; its first snapshots come unasked."""
-        if subscription is not None and subscription.channel == BOOKS:
-            self._awaited.asked(subscription.tickers, self._line.recv_ns)
+        if subscription is not None:
+            for command in self._subscriptions.add_untried(subscription):
+                self._line.send(command)
+            if subscription.channel == BOOKS:
+                self._awaited.asked(subscription.tickers, self._line.recv_ns)
         return subscription
 
     def _lose_all_of(self, subscription: Subscription, reason: str) -> None:

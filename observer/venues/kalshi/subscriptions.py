@@ -30,6 +30,7 @@ class Subscription:
         sid: the venue's number, -1 until it runs.
         seq: number of its last message, -1 before the first.
         began_ns: when it was last asked for again.
+        untried: markets to be added one by one once it runs, because one of all of them is unknown to the venue.
     """
 
     channel: str
@@ -38,6 +39,7 @@ class Subscription:
     sid: int = -1
     seq: int = -1
     began_ns: int = 0
+    untried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Subscriptions:
 
     def __init__(self, wanted: Sequence[Subscription]) -> None:
         self._by_command: dict[int, Subscription] = {}
+        self._adding: dict[int, tuple[Subscription, str]] = {}  # by command
         self.by_sid: dict[int, Subscription] = {}
         self._last_id = 0
         self.frames = tuple(self._subscribe(subscription) for subscription in wanted)
@@ -78,9 +81,19 @@ class Subscriptions:
         )
         if subscription is not None:
             self.by_sid.pop(subscription.sid, None)
-            subscription.sid = sid
+            subscription.sid, subscription.seq = sid, -1
             self.by_sid[sid] = subscription
         return subscription
+
+    def add_untried(self, subscription: Subscription) -> list[bytes]:
+        """The commands that add what a running subscription has not tried yet, each market by itself."""
+        commands: list[bytes] = []
+        for ticker in subscription.untried:
+            params = {"sids": [subscription.sid], "market_tickers": [ticker], "action": "add_markets"}
+            commands.append(self._command("update_subscription", params))
+            self._adding[self._last_id] = (subscription, ticker)
+        subscription.tickers, subscription.untried = subscription.tickers + subscription.untried, ()
+        return commands
 
     def get_snapshots(self, tickers: Sequence[str]) -> list[bytes]:
         """The commands that ask for the whole books of these markets, on the subscriptions that carry them."""
@@ -101,14 +114,25 @@ class Subscriptions:
             if found is None or now_ns - found.began_ns < _TOO_SOON_NS:
                 return Remedy(must_reopen=True)
             self.by_sid.pop(found.sid, None)
-            found.sid, found.seq, found.began_ns = -1, -1, now_ns
+            found.sid, found.began_ns = -1, now_ns
             return Remedy(found, (self._subscribe(found),))
-        if code in _ONE_TICKER_IS_BAD and found is not None and found.sid < 0 and len(found.tickers) > 1:
-            # Nothing says which market is wrong, so each gets a command of its own and the wrong one fails alone.
-            del self._by_command[command_id]
-            alone = [Subscription(found.channel, (ticker,), found.params) for ticker in found.tickers]
-            return Remedy(commands=tuple(self._subscribe(subscription) for subscription in alone))
+        if code in _ONE_TICKER_IS_BAD:
+            return Remedy(commands=self._without_one(command_id, found))
         return Remedy()
+
+    def _without_one(self, command_id: int, found: Subscription | None) -> tuple[bytes, ...]:
+        """Nothing says which market is unknown, so they are tried one by one, and the unknown one fails alone."""
+        if command_id in self._adding:
+            adding, unknown = self._adding.pop(command_id)
+            adding.tickers = tuple(ticker for ticker in adding.tickers if ticker != unknown)
+            return ()
+        if found is None or found.sid >= 0:
+            return ()
+        tickers = found.untried if len(found.tickers) == 1 else found.tickers
+        del self._by_command[command_id]
+        if not tickers:
+            return ()
+        return (self._subscribe(Subscription(found.channel, tickers[:1], found.params, untried=tickers[1:])),)
 
     def _subscribe(self, subscription: Subscription) -> bytes:
         params: dict[str, Any] = {"channels": [subscription.channel], **subscription.params}

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observer.book import ASK, BID
-from observer.kit.clock import NS_PER_MS
+from observer.kit.clock import NS_PER_MS, NS_PER_S
 from observer.kit.decimals import SCALE
 from observer.ports import Instrument, Selection
 from observer.records import BUY, SELL, UNKNOWN_NS
 from observer.venues.check import check_venue
-from observer.venues.hyperliquid import Hyperliquid, HyperliquidDecoder
+from observer.venues.hyperliquid import Hyperliquid
+from observer.venues.hyperliquid.decoder import HyperliquidDecoder
 from observer.venues.urls import URLS
 from tests.samples.recording_line import RecordingLine
 
@@ -92,6 +93,15 @@ def test_a_newer_touch_becomes_the_best_of_the_book(line: RecordingLine) -> None
     assert decimals(instrument, BID) == exact([("98450.0", "3"), ("98449.0", "7")])
     assert decimals(instrument, ASK) == exact([("98450.5", "0.5"), *ASKS])
     assert {args[3] for args in line.of("level")} == {(AT_MS + 100) * NS_PER_MS}
+
+
+def test_seconds_without_a_book_are_a_gap(line: RecordingLine) -> None:
+    decoder = HyperliquidDecoder(line, [coin()])
+    for second in (0, 3, 7):
+        line.recv_ns = RECV_NS + second * NS_PER_S
+        decoder.message(book(BIDS, ASKS, AT_MS + second * 1000))
+
+    assert [call.method for call in line.calls] == ["book", "book", "lost", "book"]
 
 
 def test_a_side_without_a_touch_is_empty(line: RecordingLine) -> None:

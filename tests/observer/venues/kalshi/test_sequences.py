@@ -169,6 +169,7 @@ def test_an_ended_subscription_is_begun_anew(line: RecordingLine, code: int) -> 
     assert command["cmd"] == "subscribe"
     assert command["params"]["channels"] == ["orderbook_delta"]
     assert command["params"]["use_yes_price"] is False
+    decoder.message(kalshi.delta(2, "yes", "0.5500", "9.00"))  # was on its way
     decoder.message(kalshi.subscribed(command["id"], sid=9))
     decoder.message(kalshi.snapshot(1, BOOK, [], sid=9))
     decoder.message(kalshi.delta(2, "yes", "0.5500", "1.00", sid=9))
@@ -194,20 +195,47 @@ def test_an_error_that_names_no_subscription_costs_the_connection(line: Recordin
 
 
 def test_one_unknown_market_does_not_cost_the_others_their_subscription(line: RecordingLine) -> None:
-    up, other = kalshi.up(), kalshi.up(kalshi.OTHER)
-    decoder = kalshi.decoder(line, up, other, is_running=False)
+    gone, up, other, lost = (
+        kalshi.up(name) for name in ("KXBTC15M-GONE", kalshi.TICKER, kalshi.OTHER, "KXZEC15M-GONE")
+    )
+    decoder = kalshi.decoder(line, gone, up, other, lost, is_running=False)
+
+    def sent() -> list[tuple[int, str, list[str]]]:
+        told = [(c["id"], c["cmd"], c["params"]["market_tickers"]) for c in kalshi.commands(line.of("send"))]
+        line.clear()
+        return told
 
     decoder.message(error(16, id=1))
+    [(first, _, tickers)] = sent()
+    assert tickers == ["KXBTC15M-26NOV201415-15"]
+    decoder.message(kalshi.subscribed(first, sid=5))
+    added = sent()
+    assert [tickers for _, _, tickers in added] == [["KXBTC15M-GONE"], [kalshi.OTHER], ["KXZEC15M-GONE"]]
+    for number, command, [ticker] in added:
+        assert command == "update_subscription"
+        if ticker.endswith("GONE"):
+            decoder.message(error(16, id=number))
+    sent()
+    decoder.message(kalshi.snapshot(1, BOOK, [], sid=5))
+    decoder.message(kalshi.snapshot(2, BOOK, [], ticker=kalshi.OTHER, sid=5))
+    decoder.message(kalshi.delta(4, "yes", "0.55", "1", ticker=kalshi.OTHER, sid=5))
 
-    alone = kalshi.commands(line.of("send"))
-    assert [command["params"]["market_tickers"] for command in alone] == [[kalshi.TICKER], [kalshi.OTHER]]
-    line.clear()
-    decoder.message(error(16, id=alone[0]["id"]))
-    decoder.message(kalshi.subscribed(alone[1]["id"], sid=5))
-    decoder.message(kalshi.snapshot(1, BOOK, [], ticker=kalshi.OTHER, sid=5))
-    decoder.message(kalshi.delta(3, "yes", "0.55", "1", ticker=kalshi.OTHER, sid=5))
-    assert line.counts()["lost"] == 1
-    assert kalshi.commands(line.of("send"))[0]["params"]["market_tickers"] == [kalshi.OTHER]
+    assert line.counts()["lost"] == 2
+    [(_, _, tickers)] = sent()
+    assert tickers == [kalshi.TICKER, kalshi.OTHER]
+
+
+def test_markets_that_are_all_unknown_end_in_silence(line: RecordingLine) -> None:
+    decoder = kalshi.decoder(line, kalshi.up(), kalshi.up(kalshi.OTHER), is_running=False)
+    decoder.message(error(16, id=1))
+
+    for _ in range(5):
+        if line.of("send"):
+            number = kalshi.commands(line.of("send"))[-1]["id"]
+            line.clear()
+            decoder.message(error(16, id=number))
+
+    assert line.of("send") == []
 
 
 @pytest.mark.parametrize("code", [6, 13, 17, 26, 27, 28, 99])

@@ -1,94 +1,41 @@
-"""Hyperliquid perpetuals as a reference feed: whole books twice a second, the touch at every block, and trades.
+"""Reads one Hyperliquid connection: whole books twice a second, the touch at every block, and trades.
 
-* A book is always whole, so nothing can be missed and nothing needs asking for.
+* A book is always whole, so nothing needs asking for. One comes every half second: after three seconds without, what
+  was between is a gap.
 * The touch comes more often. It is put into the book as what it says: nothing is better than the best, and so much is
   there. An older touch changes nothing, and an older book takes the newer touch with it.
 * Trades begin with some that were before; the recorder knows by their ids which are new.
-* The first frame is a sentence, not JSON. A connection without traffic is closed after a minute, so we ping.
+* The first frame is a sentence, not JSON.
 """
 
-import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
-
-import msgspec
 
 from observer.book import ASK, BID, Book
-from observer.kit.clock import NS_PER_MS
+from observer.kit.clock import NS_PER_MS, NS_PER_S
 from observer.kit.decimals import BadNumber, scaled
-from observer.ports import Decoder, Ended, Instrument, Level, Line, Listing, Rest, Selection, StreamPlan
+from observer.ports import Instrument, Level, Line
 from observer.records import BUY, SELL, UNKNOWN_NS
+from observer.venues.hyperliquid.frames import (
+    KNOWN,
+    BookData,
+    BookFrame,
+    Error,
+    Pong,
+    Printed,
+    Subscribed,
+    TouchData,
+    TouchFrame,
+    TradeData,
+    TradesFrame,
+    decode_frame,
+    decode_named,
+    decode_rest_book,
+)
 from observer.venues.times import believed
 
-VENUE = "hyperliquid"
-COINS = ("BTC", "ETH", "SOL", "XRP", "DOGE", "BNB", "HYPE", "ZEC", "NEAR")
-CHANNELS = ("l2Book", "bbo", "trades")
 BANNER = b"Websocket connection established."
-PING = b'{"method":"ping"}'
+SILENT_NS = 3 * NS_PER_S
 _MOST_LEVELS = 1000
-
-Text = Annotated[str, msgspec.Meta(max_length=200)]
-Millis = Annotated[int, msgspec.Meta(ge=0, le=9_000_000_000_000)]
-
-
-class _Level(msgspec.Struct, gc=False):
-    px: str
-    sz: str
-
-
-class _BookData(msgspec.Struct, gc=False):
-    coin: Text
-    time: Millis
-    levels: tuple[list[_Level], list[_Level]]
-
-
-class _TouchData(msgspec.Struct, gc=False):
-    coin: Text
-    time: Millis
-    bbo: tuple[_Level | None, _Level | None]
-
-
-class _TradeData(msgspec.Struct, gc=False):
-    coin: Text
-    side: Literal["A", "B"]
-    px: str
-    sz: str
-    time: Millis
-    tid: Annotated[int, msgspec.Meta(ge=0, le=2**62)]
-
-
-class _BookFrame(msgspec.Struct, tag_field="channel", tag="l2Book", gc=False):
-    data: _BookData
-
-
-class _TouchFrame(msgspec.Struct, tag_field="channel", tag="bbo", gc=False):
-    data: _TouchData
-
-
-class _TradesFrame(msgspec.Struct, tag_field="channel", tag="trades", gc=False):
-    data: list[_TradeData]
-
-
-class _Pong(msgspec.Struct, tag_field="channel", tag="pong", gc=False):
-    pass
-
-
-class _Subscribed(msgspec.Struct, tag_field="channel", tag="subscriptionResponse", gc=False):
-    pass
-
-
-class _Error(msgspec.Struct, tag_field="channel", tag="error", gc=False):
-    data: str = ""
-
-
-class _Named(msgspec.Struct):
-    channel: Text
-
-
-_decode = msgspec.json.Decoder(_BookFrame | _TouchFrame | _TradesFrame | _Pong | _Subscribed | _Error).decode
-_decode_named = msgspec.json.Decoder(_Named).decode
-_decode_rest_book = msgspec.json.Decoder(_BookData).decode
-_KNOWN = (*CHANNELS, "pong", "subscriptionResponse", "error")
 
 
 class _Coin:
@@ -96,14 +43,15 @@ class _Coin:
 
     Attributes:
         book_ns, touch_ns: when the last book and touch were true.
+        heard_ns: when the last book arrived.
         touch: best bid and offer as last told, None for an empty side.
     """
 
-    __slots__ = ("book", "book_ns", "instrument", "touch", "touch_ns")
+    __slots__ = ("book", "book_ns", "heard_ns", "instrument", "touch", "touch_ns")
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument, self.book = instrument, Book()
-        self.book_ns = self.touch_ns = UNKNOWN_NS
+        self.book_ns = self.touch_ns = self.heard_ns = UNKNOWN_NS
         self.touch: tuple[Level | None, Level | None] = (None, None)
 
     def put_touch(self) -> list[tuple[int, int, int]]:
@@ -131,36 +79,39 @@ class HyperliquidDecoder:
     def message(self, payload: bytes) -> bool:
         """Read one message; see `observer.ports.Decoder`."""
         try:
-            frame = _decode(payload)
+            frame = decode_frame(payload)
         except (ValueError, RecursionError):
             return self._other(payload)
         match frame:
-            case _BookFrame():
+            case BookFrame():
                 return self._book(frame.data)
-            case _TouchFrame():
+            case TouchFrame():
                 return self._touch(frame.data)
-            case _TradesFrame():
+            case TradesFrame():
                 return any([self._trade(data) for data in frame.data])
-            case _Error():
+            case Error():
                 self._line.refuse(f"venue says: {frame.data[:60]}")
-            case _Pong() | _Subscribed():
+            case Pong() | Subscribed():
                 pass
         return False
 
     def snapshot(self, instrument: Instrument, payload: bytes) -> None:
         """Read a book that came by REST; it is one like those on the socket."""
         try:
-            data = _decode_rest_book(payload)
+            data = decode_rest_book(payload)
         except (ValueError, RecursionError):
             self._line.refuse("REST book of an unknown form")
             return
         if data.coin == instrument.key:
             self._book(data)
 
-    def _book(self, data: _BookData) -> bool:
+    def _book(self, data: BookData) -> bool:
         coin = self._coins.get(data.coin)
         if coin is None:
             return False
+        if coin.heard_ns != UNKNOWN_NS and self._line.recv_ns - coin.heard_ns > SILENT_NS:
+            self._line.lost(coin.instrument, "no book for three seconds")
+        coin.heard_ns = self._line.recv_ns
         venue_ns, order_ns = self._times(data.time)
         if order_ns < coin.book_ns:
             return True
@@ -180,7 +131,7 @@ class HyperliquidDecoder:
         self._line.book(coin.instrument, bids, asks, venue_ns)
         return True
 
-    def _touch(self, data: _TouchData) -> bool:
+    def _touch(self, data: TouchData) -> bool:
         coin = self._coins.get(data.coin)
         if coin is None:
             return False
@@ -201,7 +152,7 @@ class HyperliquidDecoder:
                 self._line.level(coin.instrument, side, price, size, venue_ns)
         return True
 
-    def _trade(self, data: _TradeData) -> bool:
+    def _trade(self, data: TradeData) -> bool:
         coin = self._coins.get(data.coin)
         if coin is None:
             return False
@@ -230,73 +181,18 @@ class HyperliquidDecoder:
         if payload.strip() == BANNER:
             return False
         try:
-            name = _decode_named(payload).channel
+            name = decode_named(payload).channel
         except (ValueError, RecursionError):
             self._line.refuse("message that is no JSON object with a channel")
             return False
-        if name in _KNOWN:
+        if name in KNOWN:
             self._line.refuse(f"{name} of an unknown form")
         else:
             self._line.unknown(name)
         return False
 
 
-class Hyperliquid:
-    """Implements `observer.ports.Venue`; a reference feed without markets.
-
-    Args:
-        urls: where the venue is reached (`observer.venues.urls`).
-    """
-
-    name = VENUE
-
-    def __init__(self, urls: dict[str, str]) -> None:
-        self._rest_url, self._ws_url = urls["hyperliquid.rest"], urls["hyperliquid.ws"]
-
-    async def discover(self, rest: Rest, selection: Selection, now_ns: int) -> list[Listing]:
-        """Nothing: there are no binary markets here."""
-        return []
-
-    def feeds(self, selection: Selection) -> list[Instrument]:
-        """The perpetual of every coin."""
-        return [Instrument(VENUE, coin, "", 0, coin, VENUE) for coin in COINS if selection.wants_symbol(coin)]
-
-    def plan(self, instruments: Sequence[Instrument]) -> list[StreamPlan]:
-        """One connection for all; the venue allows ten."""
-        if not instruments:
-            return []
-        coins = sorted(instrument.key for instrument in instruments)
-        subscribe = tuple(
-            _command({"method": "subscribe", "subscription": {"type": channel, "coin": coin}})
-            for coin in coins
-            for channel in CHANNELS
-        )
-        return [
-            StreamPlan(
-                "perpetuals", self._ws_url, tuple(instruments), subscribe=subscribe, ping=PING, ping_every_s=30.0,
-                silence_s=15.0, max_message_bytes=4 << 20,
-            )
-        ]  # fmt: skip
-
-    def decoder(self, plan: StreamPlan, line: Line) -> Decoder:
-        """A decoder for one connection."""
-        return HyperliquidDecoder(line, plan.instruments)
-
-    async def snapshot(self, rest: Rest, instrument: Instrument) -> bytes:
-        """The book by REST."""
-        asked = _command({"type": "l2Book", "coin": instrument.key})
-        return await rest.post(self._rest_url, asked, {"Content-Type": "application/json"})
-
-    async def outcome(self, rest: Rest, listing: Listing) -> Ended:
-        """Nothing ends here."""
-        return Ended(None)
-
-
-def _command(words: dict[str, Any]) -> bytes:
-    return json.dumps(words, separators=(",", ":")).encode()
-
-
-def _level(printed: _Level | _TradeData) -> Level:
+def _level(printed: Printed | TradeData) -> Level:
     """Price and size; raises `BadNumber`, for zeros too."""
     level = scaled(printed.px), scaled(printed.sz)
     if not all(level):
