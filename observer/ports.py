@@ -41,6 +41,7 @@ class Instrument:
         owner: number of the connection whose book updates count; while connections overlap, the other one's do not.
         seen_ns: when its book last changed; what was lost can only have been lost since.
         confirmed_ns: when its whole book was last known to be right, by a snapshot or by REST.
+        agreed_ns: when its best prices were last what the venue stated. doubted_ns: since when they are not; 0: they are.
     """
 
     venue: str
@@ -54,6 +55,8 @@ class Instrument:
     owner: int = -1
     seen_ns: int = 0
     confirmed_ns: int = 0
+    agreed_ns: int = 0
+    doubted_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

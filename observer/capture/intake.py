@@ -89,13 +89,16 @@ class Intake:
     def add_market(self, listing: Listing) -> int:
         """Give a market its number; its instruments must have theirs."""
         number = self._number("market")
+        self.describe_market(number, listing)
+        return number
+
+    def describe_market(self, number: int, listing: Listing) -> None:
+        """Say what a market is, again where more has become known (its strike, once its window opens)."""
         books = {instrument.token: instrument.number for instrument in listing.instruments}
-        note = MarketSeen(
+        self._name("market", number, MarketSeen(
             number, market_row(listing.market), listing.is_mirrored, listing.condition_id,
             books.get(UP, -1), books.get(DOWN, -1),
-        )  # fmt: skip
-        self._name("market", number, note)
-        return number
+        ))  # fmt: skip
 
     def drop_market(self, number: int) -> None:
         """Forget a market that has ended."""

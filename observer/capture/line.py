@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from observer.capture.counters import count
 from observer.capture.intake import Intake
-from observer.kit.clock import NS_PER_MS
+from observer.kit.clock import NS_PER_MS, NS_PER_S
 from observer.ports import Instrument, Level
 from observer.records import UNKNOWN_NS
 from observer.store.batch import BOOK, LEVEL, PRICE, TRADE, Fetched, Quarantined
@@ -16,7 +16,8 @@ from observer.store.batch import BOOK, LEVEL, PRICE, TRADE, Fetched, Quarantined
 _LAG_WEIGHT = 0.02  # of the newest message in the smoothed lag
 
 DISAGREES = "book disagrees with the venue's best prices"
-CROSSED = "book crossed by the venue's own updates"
+# A venue may state its best prices a few messages before the last level that makes them so; after this it is our loss.
+GRACE_NS = NS_PER_S
 
 
 class LiveLine:
@@ -95,7 +96,8 @@ class LiveLine:
         if instrument.owner > self.number:
             return
         instrument.owner = self.number
-        instrument.seen_ns = instrument.confirmed_ns = self.recv_ns
+        instrument.seen_ns = instrument.confirmed_ns = instrument.agreed_ns = self.recv_ns
+        instrument.doubted_ns = 0
         instrument.book.replace(bids, asks)
         self._events.append(
             (BOOK, self.number, instrument.number, self.recv_ns, venue_ns, seq, tuple(bids), tuple(asks))
@@ -124,6 +126,8 @@ class LiveLine:
         if instrument.owner > self.number:
             return
         instrument.owner = self.number
+        if instrument.number in self._intake.gaps:
+            self._intake.close_gap(instrument, self.recv_ns)
         self._events.append((PRICE, self.number, instrument.number, self.recv_ns, venue_ns, price))
         self._venue_ns = venue_ns
 
@@ -167,12 +171,19 @@ class LiveLine:
         self._intake.changed(market_id, field_name, value)
 
     def _check_tops(self) -> None:
-        """Hold the books against what the message said last of each instrument."""
+        """Hold the books against what the message said last of each instrument; doubts that last become losses."""
         tops = self._tops
         if len(tops) > 2 or (len(tops) == 2 and tops[0][0] is tops[1][0]):
             tops = list({top[0].number: top for top in tops}.values())
         for instrument, best_bid, best_ask in tops:
             book = instrument.book
-            if instrument.owner == self.number and book.is_valid and not book.has_top(best_bid, best_ask):
-                self.lost(instrument, DISAGREES)
+            if instrument.owner != self.number or not book.is_valid:
+                continue
+            if book.has_top(best_bid, best_ask):
+                instrument.agreed_ns, instrument.doubted_ns = self.recv_ns, 0
+            elif not instrument.doubted_ns:
+                instrument.doubted_ns = self.recv_ns
+            elif self.recv_ns - instrument.doubted_ns >= GRACE_NS:
+                self._intake.open_gap(instrument, instrument.agreed_ns or instrument.confirmed_ns, DISAGREES)
+                self._fetch(instrument)
         self._tops.clear()

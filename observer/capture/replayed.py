@@ -105,11 +105,12 @@ class Replayer:
 
     def _market(self, note: MarketSeen) -> None:
         market = market_from(note.row)
-        if market.market_id in self._markets:
-            return
-        self._ticker.catch_up(self._now_ns)
         books = tuple(self._instruments[n] for n in (note.up, note.down) if n >= 0)
         listing = Listing(market, books, note.is_mirrored, condition_id=note.condition_id)
+        if market.market_id in self._markets:
+            self.intake.describe_market(self._markets[market.market_id], listing)
+            return
+        self._ticker.catch_up(self._now_ns)
         self._markets[market.market_id] = number = self.intake.add_market(listing)
         self._ticker.add(listing, number)
 

@@ -85,8 +85,10 @@ class Site:
         now_ns = self._intake.clock.now_ns()
         found = await self.venue.discover(self._rest, self.selection, now_ns)
         for listing in found:
-            is_new = listing.market.market_id not in self.listings and listing.market.close_ns > now_ns
-            if is_new and self.selection.wants(listing):
+            known = self.listings.get(listing.market.market_id)
+            if known is not None:
+                self._learn(*known, listing)
+            elif listing.market.close_ns > now_ns and self.selection.wants(listing):
                 self._add(listing)
         for market_id, (listing, _) in list(self.listings.items()):
             if listing.market.close_ns + LINGER_NS < self._intake.clock.now_ns():
@@ -101,6 +103,13 @@ class Site:
         self.listings[listing.market.market_id] = (listing, number)
         self._ticker.add(listing, number)
         self._pending.add(listing)
+
+    def _learn(self, known: Listing, number: int, found: Listing) -> None:
+        """Take over a strike that the venue did not state before the window opened."""
+        if known.market.strike is None and found.market.strike is not None:
+            listing = replace(known, market=replace(known.market, strike=found.market.strike))
+            self.listings[listing.market.market_id] = (listing, number)
+            self._intake.describe_market(number, listing)
 
     def _known(self, instrument: Instrument) -> Instrument:
         """The instrument of this key: windows cut from one market share their books."""

@@ -108,6 +108,22 @@ def test_a_listed_window_is_recorded_and_a_closed_one_let_go(tmp_path: Path) -> 
     asyncio.run(play())
 
 
+def test_a_strike_that_is_stated_late_is_taken_over(tmp_path: Path) -> None:
+    async def play() -> None:
+        early = listing("w", -1, 60)
+        late = replace(early, market=replace(early.market, strike=97_000.5))
+        assert early.market.strike is None
+        async with recording(tmp_path, [early]) as rig:
+            rig.venue.listings = [late]
+            await until(lambda: len(rig.notes(MarketSeen)) == 2, "the market told again")
+
+            first, second = rig.notes(MarketSeen)
+            assert (first.number, first.row["strike"]) == (second.number, None)
+            assert second.row["strike"] == 97_000.5
+
+    asyncio.run(play())
+
+
 def test_windows_cut_from_one_market_share_its_books(tmp_path: Path) -> None:
     async def play() -> None:
         first, second = listing("m#13", -1, 0.5, key="m"), listing("m#14", 0.3, 60, key="m")

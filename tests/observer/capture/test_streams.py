@@ -7,17 +7,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
+import pytest
 from picows import WSMsgType
 
 from observer.backoff import Backoff
+from observer.capture import line as line_module
 from observer.capture.clock import Clock
 from observer.capture.counters import Counters
 from observer.capture.intake import Intake
 from observer.capture.line import DISAGREES
 from observer.capture.stream import Stream
+from observer.kit.clock import NS_PER_S
 from observer.ports import Instrument
 from observer.records import UP
-from observer.store.batch import BOOK, LEVEL, LOST, TRADE, Connected, Disconnected, GapSeen, Quarantined
+from observer.store.batch import BOOK, LEVEL, LOST, TRADE, Connected, Disconnected, Fetched, GapSeen, Quarantined
 from tests.samples.tiny_venue import TinyServer, TinyVenue, until
 
 BOOK_A = ["book", "a", [[5, 1]], [[7, 1]]]
@@ -193,21 +196,47 @@ def test_other_instruments_are_heard_before_the_old_connection_goes() -> None:
     asyncio.run(play())
 
 
-def test_a_book_that_disagrees_with_the_venue_is_lost_and_asked_for() -> None:
+def test_a_book_that_goes_on_disagreeing_with_the_venue_is_lost_and_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_module, "GRACE_NS", NS_PER_S // 10)
+
     async def play() -> None:
         async with recording() as rig:
             rig.server.send("top", "a", 5, 7)
+            rig.server.send("top", "a", 6, 7)
+            await asyncio.sleep(0.15)
+            assert rig.asked == []  # one disagreement may be the venue's order of telling
             rig.server.send("top", "a", 6, 7)
             await until(lambda: rig.asked, "the question")
 
             assert rig.asked == ["a"]
             assert not rig.instrument.book.is_valid
-            assert rig.intake.gaps[rig.instrument.number].reason == DISAGREES
+            gap = rig.intake.gaps[rig.instrument.number]
+            assert (gap.reason, gap.start_ns) == (DISAGREES, rig.intake.raws[1][1])  # from the last agreement on
             assert rig.stream.connection is not None
             rig.stream.connection.snapshot(rig.instrument, b"[[[6, 1]], [[7, 1]]]")
             assert rig.instrument.book.top(0, 1) == [(6, 1)]
             assert rig.intake.raws[-1][2] == b"[[[6, 1]], [[7, 1]]]"
             assert len(rig.notes(GapSeen)) == 1
+            (fetched,) = rig.notes(Fetched)
+            assert (fetched.frame_index, fetched.ins) == (len(rig.intake.raws) - 1, rig.instrument.number)
+
+    asyncio.run(play())
+
+
+def test_a_level_that_comes_a_little_after_its_best_price_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_module, "GRACE_NS", NS_PER_S // 10)
+
+    async def play() -> None:
+        async with recording() as rig:
+            rig.server.send("top", "a", 6, 7)
+            rig.server.send("level", "a", 0, 6, 1)
+            rig.server.send("top", "a", 6, 7)
+            await asyncio.sleep(0.15)
+            rig.server.send("top", "a", 5, 7)
+            await until(lambda: len(rig.intake.raws) == 5, "every message")
+
+            assert rig.instrument.book.is_valid
+            assert rig.asked == []
 
     asyncio.run(play())
 

@@ -39,11 +39,11 @@ from observer.store.segment import SegmentHeader
 HEADER = SegmentHeader("seg", "run", "", "", 0, 0, 0)
 HOUR = 500_000 * HOUR_NS
 NAMES = [
-    Connected(0, "v", "all", "ws://v", HOUR - HOUR_NS),
-    Connected(1, "w", "all", "ws://w", HOUR - HOUR_NS),
     InstrumentSeen(0, "v", "up", "m", 1, "BTC", ""),
     InstrumentSeen(1, "v", "down", "m", 2, "BTC", ""),
     InstrumentSeen(2, "w", "btc", "", 0, "BTC", "w-spot"),
+    Connected(0, "v", "all", "ws://v", HOUR - HOUR_NS),
+    Connected(1, "w", "all", "ws://w", HOUR - HOUR_NS),
 ]
 
 
