@@ -41,7 +41,7 @@ class Instrument:
         owner: number of the connection whose book updates count; while connections overlap, the other one's do not.
         seen_ns: when its book last changed; what was lost can only have been lost since.
         confirmed_ns: when its whole book was last known to be right, by a snapshot or by REST.
-        agreed_ns: when its best prices were last what the venue stated. doubted_ns: since when they are not; 0: they are.
+        agreed_ns: when its best prices last were what the venue stated. doubted_ns: since when they are not, or 0.
     """
 
     venue: str

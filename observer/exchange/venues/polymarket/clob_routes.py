@@ -39,17 +39,17 @@ class Clob:
             "/fee-rate": self._fee,
         }  # fmt: skip
 
-        def one(answer: Any) -> Any:
+        def one(of_token: Any) -> Any:
             async def handle(request: web.Request) -> web.Response:
                 found = self._find(request.query.get("token_id", ""))
-                return (
-                    answer(_NO_BOOK, 404) if found is None else answer(answer(*found, request.query.get("side", "BUY")))
-                )
+                if found is None:
+                    return answer(_NO_BOOK, 404)
+                return answer(of_token(*found, request.query.get("side", "BUY")))
 
             return handle
 
         return [
-            *(web.get(base + path, one(answer)) for path, answer in single.items()),
+            *(web.get(base + path, one(of_token)) for path, of_token in single.items()),
             web.get(base + "/time", self.time),
             web.get(base + "/ok", self.ok),
             web.get(base + "/version", self.version),
