@@ -83,6 +83,7 @@ class Happened:
         frames: frames (or requests) that it touched.
         keys: instruments that it touched, by the venue's ids.
         loses_data: whether the client's books may be wrong from `start_ns` on.
+        sample: how the first frame that it touched begins; "" where it touched none in particular.
     """
 
     number: int
@@ -96,6 +97,7 @@ class Happened:
     loses_data: bool
     frames: int = 0
     keys: set[str] = field(default_factory=set)
+    sample: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -104,7 +104,7 @@ class Trouble:
         if made is None:
             return [payload]  # nothing in it that this fault could spoil; the next frame may do
         entry = self._faults.begin(self.number, kind, peer)
-        entry.frames, entry.keys = 1, set(keys)
+        entry.frames, entry.keys, entry.sample = 1, set(keys), payload[:200].decode(errors="replace")
         if entry.loses_data:
             peer.losses.append(entry)
         else:
