@@ -1,5 +1,7 @@
 """Trades, lifecycle, indices and strangers on a Kalshi connection; and everything every venue owes."""
 
+from typing import Any
+
 import pytest
 
 from observer.kit.clock import NS_PER_MS
@@ -83,7 +85,7 @@ def test_the_contract_of_every_venue_holds() -> None:
     ],
 )
 def test_a_taker_for_yes_buys_up_and_one_for_no_sells_it_at_the_yes_price(
-    line: RecordingLine, fields: dict[str, object], side: int
+    line: RecordingLine, fields: dict[str, Any], side: int
 ) -> None:
     kalshi.decoder(line).message(kalshi.trade("abc", **fields))
 
@@ -110,7 +112,7 @@ def test_a_block_trade_met_no_quote_and_is_kept_raw_only(line: RecordingLine) ->
         {"ts_ms": -5},
     ],
 )
-def test_a_trade_that_cannot_be_is_refused(line: RecordingLine, fields: dict[str, object]) -> None:
+def test_a_trade_that_cannot_be_is_refused(line: RecordingLine, fields: dict[str, Any]) -> None:
     kalshi.decoder(line).message(kalshi.trade(**fields))
 
     assert line.counts() == {"refuse": 1}
@@ -137,7 +139,7 @@ def test_a_time_from_the_future_is_flagged_and_the_level_still_counts(line: Reco
     ],
 )
 def test_an_outcome_is_told_when_it_is_settled_not_when_it_is_determined(
-    line: RecordingLine, body: dict[str, object], payoff: float
+    line: RecordingLine, body: dict[str, Any], payoff: float
 ) -> None:
     decoder = kalshi.decoder(line)
 
@@ -161,7 +163,7 @@ def test_an_outcome_is_told_when_it_is_settled_not_when_it_is_determined(
         {"result": "yes", "settlement_value": "NaN"},
     ],
 )
-def test_a_payoff_that_is_none_of_ours_becomes_no_outcome(line: RecordingLine, body: dict[str, object]) -> None:
+def test_a_payoff_that_is_none_of_ours_becomes_no_outcome(line: RecordingLine, body: dict[str, Any]) -> None:
     decoder = kalshi.decoder(line)
 
     decoder.message(kalshi.lifecycle("determined", **body))
