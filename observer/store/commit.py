@@ -10,7 +10,20 @@ from pathlib import Path
 from observer.kit.code_version import code_version
 from observer.store.content import hash_rows
 from observer.store.files import flush, flush_all, write_whole
-from observer.store.manifest import COMMITTING, INDEX, LOGS, MANIFEST, Index, Manifest, folder_of, load, write_index
+from observer.store.filesystem import REAL
+from observer.store.manifest import (
+    COMMITTING,
+    INDEX,
+    LOGS,
+    MANIFEST,
+    Index,
+    Listed,
+    Manifest,
+    folder_of,
+    read_index,
+    read_manifest,
+    write_index,
+)
 from observer.store.parts import ClosedPart, write_merged
 from observer.store.schemas import GAPS, MARKETS, OUTCOMES, TABLES, TICKS, Table
 from observer.store.state import State
@@ -20,7 +33,7 @@ def commit(state: State, parts: list[ClosedPart], incoming: Path) -> tuple[Index
     """Make everything visible; return the index and whether anything changed."""
     is_first = not (state.root / INDEX).exists()
     if not (parts or state.touched or state.new_logs or state.is_recovery or is_first):
-        return load(state.root)[0], False
+        return read_index(state.root), False
     changed: dict[str, Manifest] = {}
     moves: dict[Path, Path] = {}
     for part in parts:
@@ -39,24 +52,25 @@ def commit(state: State, parts: list[ClosedPart], incoming: Path) -> tuple[Index
     _count_gaps(state, changed)
     for manifest in changed.values():
         manifest.code_version = code_version()
-    state.manifests.update(changed)
+    listed = state.listed | {key: manifest.listed() for key, manifest in changed.items()}
 
     flush_all(moves)
     write_whole(state.root / COMMITTING, b"")
     for temporary, final in moves.items():
-        final.parent.mkdir(parents=True, exist_ok=True)
+        REAL.make_folder(final.parent)
         temporary.replace(final)
     _write_manifests(state.root, sorted(changed.values(), key=lambda m: (m.table == MARKETS.name, m.key)))
     for file, data in state.new_logs.items():
         write_whole(state.root / LOGS / file, data)
-    outcomes = [m for m in state.manifests.values() if m.table == OUTCOMES.name]
+    outcomes = {key: line for key, line in listed.items() if _is_outcome(key)}
     if outcomes:
         write_index(state.root / OUTCOMES.name, outcomes, {})
-    index = write_index(state.root, [m for m in state.manifests.values() if m.table != OUTCOMES.name], state.logs)
-    for path in _unlisted(state) if state.is_recovery else stale:
+    index = write_index(state.root, {key: listed[key] for key in listed.keys() - outcomes.keys()}, state.logs)
+    for path in _unlisted(state.root, listed) if state.is_recovery else stale:
         path.unlink()
     (state.root / COMMITTING).unlink()
     flush(state.root)
+    state.catalog.update(changed.values(), listed)
     return index, True
 
 
@@ -93,7 +107,7 @@ def _merge_anew(state: State, manifest: Manifest, temporary: Path, moves: dict[P
 
 def _manifest(state: State, table: Table, where: str) -> Manifest:
     """A copy of the partition's manifest to be changed, or a new one."""
-    known = state.manifests.get(f"{table.name}/{where}")
+    known = state.manifest(f"{table.name}/{where}")
     if known is None:
         return Manifest(table.name, where, table.schema_hash)
     return Manifest(
@@ -106,18 +120,24 @@ def _count_gaps(state: State, changed: dict[str, Manifest]) -> None:
     """Write the number of gaps of the same venue and hour into the manifests of `ticks`."""
     hours = {m.partition for m in changed.values() if m.table in (TICKS.name, GAPS.name)}
     for where in hours:
-        gaps = changed.get(f"{GAPS.name}/{where}", state.manifests.get(f"{GAPS.name}/{where}"))
+        gaps = changed.get(f"{GAPS.name}/{where}") or state.manifest(f"{GAPS.name}/{where}")
         ticks = f"{TICKS.name}/{where}"
+        known = changed.get(ticks) or state.manifest(ticks)
         count = 0 if gaps is None else gaps.rows
-        if ticks in changed:
-            changed[ticks].gaps = count
-        elif ticks in state.manifests and state.manifests[ticks].gaps != count:
-            changed[ticks] = _manifest(state, TICKS, where)
-            changed[ticks].gaps = count
+        if known is not None and known.gaps != count:
+            changed.setdefault(ticks, _manifest(state, TICKS, where)).gaps = count
 
 
-def _unlisted(state: State) -> list[Path]:
+def _unlisted(root: Path, listed: dict[str, Listed]) -> list[Path]:
     """Parts that a cut-short commit had moved into place and no manifest came to list."""
-    listed = {folder_of(state.root, m.key) / name for m in state.manifests.values() for name in m.files}
-    places = [path for name in (*TABLES, OUTCOMES.name) for path in (state.root / name).rglob("part-*.parquet")]
-    return [path for path in places if path not in listed]
+    known: set[Path] = set()
+    for key in listed:
+        folder = folder_of(root, key)
+        table = OUTCOMES if _is_outcome(key) else TABLES[key.split("/", 1)[0]]
+        known |= {folder / name for name in read_manifest(folder / MANIFEST, table).files}
+    places = [path for name in (*TABLES, OUTCOMES.name) for path in (root / name).rglob("part-*.parquet")]
+    return [path for path in places if path not in known]
+
+
+def _is_outcome(key: str) -> bool:
+    return key.startswith(f"{OUTCOMES.name}/")

@@ -14,7 +14,8 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from observer.kit.clock import NS_PER_S
 from observer.kit.errors import BadRecording
@@ -47,6 +48,15 @@ class Item:
     sha256: str  # of the content, see `observer.store.content`
     min_ns: int
     max_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the index and the id know of a partition: hash of its manifest's bytes, of its schema, of its content."""
+
+    sha256: str
+    schema_hash: str
+    content: str
 
 
 @dataclass
@@ -97,6 +107,10 @@ class Manifest:
         """The manifest's file."""
         return to_json_bytes({"format": FORMAT, "rows": self.rows, **asdict(self)})
 
+    def listed(self) -> Listed:
+        """How the index lists it as it is now."""
+        return Listed(hashlib.sha256(self.to_bytes()).hexdigest(), self.schema_hash, self.content)
+
 
 @dataclass
 class Index:
@@ -123,9 +137,9 @@ def partition_of(venue: str, when_ns: int) -> str:
     return f"venue={venue}/date={moment:%Y-%m-%d}/hour={moment:%H}"
 
 
-def dataset_id_of(manifests: list[Manifest]) -> str:
+def dataset_id_of(listed: dict[str, Listed]) -> str:
     """SHA-256 over every partition's name, schema and content."""
-    lines = sorted(f"{m.key} {m.schema_hash} {m.content}" for m in manifests)
+    lines = sorted(f"{key} {line.schema_hash} {line.content}" for key, line in listed.items())
     return hashlib.sha256("\n".join([FORMAT, *lines]).encode()).hexdigest()
 
 
@@ -139,20 +153,23 @@ def folder_of(root: Path, manifest_key: str) -> Path:
     return root.parent / manifest_key if root.name == OUTCOMES.name else root / manifest_key
 
 
+class _Head(msgspec.Struct):
+    """What a manifest's file says beside the manifest."""
+
+    format: str = ""
+
+
 def read_manifest(path: Path, table: Table) -> Manifest:
     """Read one manifest.
 
     Raises:
         BadRecording: it is not a manifest of this table in the form this code knows.
     """
-    value = from_json_bytes(path.read_bytes(), path)
-    found = value.pop("format", None)
-    value.pop("rows", None)
+    raw = path.read_bytes()
     try:
-        files = {name: FileEntry(**entry) for name, entry in value.pop("files").items()}
-        items = {key: Item(**item) for key, item in value.pop("items").items()}
-        manifest = Manifest(files=files, items=items, **value)
-    except (KeyError, TypeError, AttributeError) as error:
+        found = msgspec.json.decode(raw, type=_Head).format
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except msgspec.MsgspecError as error:
         raise BadRecording(f"{path} is not a manifest ({error}). Run: mlx-rl data verify --data-dir ...") from error
     if found != FORMAT or manifest.schema_hash != table.schema_hash:
         raise BadRecording(
@@ -193,35 +210,48 @@ def load(root: Path) -> tuple[Index, list[Manifest]]:
         BadRecording: a manifest is missing or differs from the one that was indexed.
     """
     index = read_index(root)
-    tables = tables_below(root)
-    manifests: list[Manifest] = []
-    for key, sha256 in index.partitions.items():
-        path = folder_of(root, key) / MANIFEST
-        if not path.is_file() or sha256_of(path) != sha256:
-            why = "an import was cut short" if (root / COMMITTING).exists() else "it is missing or damaged"
-            raise BadRecording(
-                f"{path} is not the one that {INDEX} lists: {why}. Run the import again, or see what is wrong with: "
-                f"mlx-rl data verify --data-dir {root}"
-            )
-        manifests.append(read_manifest(path, tables[key.split("/", 1)[0]]))
-    if dataset_id_of(manifests) != index.dataset_id:
-        raise BadRecording(f"{root / INDEX}: the dataset id does not match the manifests. Import the recording again.")
+    manifests = [read_listed(root, key, sha256) for key, sha256 in index.partitions.items()]
+    check_id(root, index, {m.key: Listed(index.partitions[m.key], m.schema_hash, m.content) for m in manifests})
     return index, manifests
 
 
-def scan(root: Path) -> list[Manifest]:
-    """Read every manifest that lies below `root`, indexed or not: how a cut-short import is picked up."""
-    found: list[Manifest] = []
-    for name, table in tables_below(root).items():
-        base = root if root.name == OUTCOMES.name else root / name
-        found += [read_manifest(path, table) for path in sorted(base.glob(f"venue=*/date=*/hour=*/{MANIFEST}"))]
+def read_listed(root: Path, key: str, sha256: str) -> Manifest:
+    """Read the manifest that the index lists by the hash of its bytes.
+
+    Raises:
+        BadRecording: it is missing, or not the one that was listed.
+    """
+    path = folder_of(root, key) / MANIFEST
+    if not path.is_file() or sha256_of(path) != sha256:
+        why = "an import was cut short" if (root / COMMITTING).exists() else "it is missing or damaged"
+        raise BadRecording(
+            f"{path} is not the one that {INDEX} lists: {why}. Run the import again, or see what is wrong with: "
+            f"mlx-rl data verify --data-dir {root}"
+        )
+    name = key.split("/", 1)[0]
+    return read_manifest(path, OUTCOMES if name == OUTCOMES.name else TABLES[name])
+
+
+def check_id(root: Path, index: Index, listed: dict[str, Listed]) -> None:
+    """Refuse an index whose id is not that of its partitions; raises `BadRecording`."""
+    if dataset_id_of(listed) != index.dataset_id:
+        raise BadRecording(f"{root / INDEX}: the dataset id does not match the manifests. Import the recording again.")
+
+
+def scan(root: Path) -> dict[str, str]:
+    """Every manifest that lies below `root`, indexed or not, and its hash: how a cut-short import is picked up."""
+    base = root.parent if root.name == OUTCOMES.name else root
+    found: dict[str, str] = {}
+    for name in tables_below(root):
+        for path in sorted((base / name).glob(f"venue=*/date=*/hour=*/{MANIFEST}")):
+            found[path.parent.relative_to(base).as_posix()] = sha256_of(path)
     return found
 
 
-def write_index(root: Path, manifests: list[Manifest], logs: dict[str, str]) -> Index:
+def write_index(root: Path, listed: dict[str, Listed], logs: dict[str, str]) -> Index:
     """Write `dataset.json` last, after that of the outcomes: with it, everything before counts."""
-    partitions: dict[str, Any] = {m.key: hashlib.sha256(m.to_bytes()).hexdigest() for m in manifests}
     apart = root / OUTCOMES.name / INDEX
-    index = Index(dataset_id_of(manifests), partitions, logs, sha256_of(apart) if apart.is_file() else "")
+    partitions = {key: line.sha256 for key, line in listed.items()}
+    index = Index(dataset_id_of(listed), partitions, logs, sha256_of(apart) if apart.is_file() else "")
     write_whole(root / INDEX, index.to_bytes())
     return index

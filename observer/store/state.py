@@ -10,92 +10,113 @@ from pathlib import Path
 from typing import Any
 
 from observer.kit.errors import BadRecording
+from observer.store.catalog import Catalog
 from observer.store.manifest import (
     COMMITTING,
     INDEX,
     LOGS,
+    Index,
+    Listed,
     Manifest,
-    load,
+    check_id,
+    read_index,
+    read_listed,
     scan,
 )
-from observer.store.schemas import GAPS, OUTCOMES, Table
+from observer.store.schemas import GAPS, OUTCOMES, TICKS, Table
 from observer.store.tables import read_merged
 
 Rows = dict[str, dict[str, Any]]
+Spans = list[tuple[int, int]]
 
 
 @dataclass
 class State:
-    """The manifests as they are, what was learnt since, and the merged tables being added to.
+    """How every partition is listed, what was learnt since, and the merged tables being added to.
 
     Attributes:
         root: the recording.
-        manifests: manifest key -> manifest, outcomes included.
+        listed: manifest key -> how the index lists it, outcomes included.
         logs: file name -> hash of the import logs on record.
         is_recovery: the last commit was cut short, so the index must be written again.
+        touched: merged partitions with new rows.
     """
 
     root: Path
-    manifests: dict[str, Manifest]
+    catalog: Catalog
+    listed: dict[str, Listed]
     logs: dict[str, str]
     is_recovery: bool
     new_logs: dict[str, bytes] = field(default_factory=dict)
-    _known: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
-    _spans: dict[tuple[str, str, str], list[tuple[int, int]]] = field(default_factory=dict)
-    _merged: dict[str, Rows] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
+    _manifests: dict[str, Manifest] = field(default_factory=dict)
+    _learnt: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    _spans: dict[tuple[str, str], dict[str, Spans]] = field(default_factory=dict)
+    _merged: dict[str, Rows] = field(default_factory=dict)
 
     @classmethod
     def read(cls, root: Path) -> "State":
-        """Read the manifests of a recording, new, sound, or left by a commit that was cut short.
+        """Look at a recording, new, sound, or left by a commit that was cut short.
 
         Raises:
             BadRecording: a sound recording it is not, and not a cut-short one either.
         """
         is_recovery = (root / COMMITTING).exists()
-        manifests: list[Manifest] = []
-        logs: dict[str, str] = {}
+        indexes: list[tuple[Path, Index]] = []
+        indexed: dict[str, str] = {}
         for base in (root, root / OUTCOMES.name):
             if is_recovery:
-                manifests += scan(base)
+                indexed |= scan(base)
             elif (base / INDEX).exists():
-                index, found = load(base)
-                manifests += found
-                logs.update(index.logs)
+                indexes.append((base, read_index(base)))
+                indexed |= indexes[-1][1].partitions
             elif scan(base):
                 raise BadRecording(
                     f"{base} holds partitions but {INDEX} is missing. Restore it, or import into a new data folder."
                 )
-        if is_recovery:
-            logs = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (root / LOGS).glob("*.json")}
-        state = cls(root, {m.key: m for m in manifests}, logs, is_recovery)
-        for manifest in manifests:
-            for key, item in manifest.items.items():
-                state._known[manifest.table, key] = (manifest.partition, item.sha256)
-                if "@" in key:
-                    name = key.removeprefix(f"{manifest.partition}/").rsplit("@", 1)[0]
-                    spans = state._spans.setdefault((manifest.table, manifest.partition, name), [])
-                    spans.append((item.min_ns, item.max_ns))
-        return state
+        catalog = Catalog(root, indexed)
+        listed = catalog.listed()
+        logs = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (root / LOGS).glob("*.json")}
+        for base, index in indexes:
+            check_id(base, index, {key: listed[key] for key in index.partitions})
+        if indexes:
+            logs = indexes[0][1].logs
+        return cls(root, catalog, listed, logs, is_recovery)
 
-    def known(self, table: Table, key: str) -> tuple[str, str] | None:
-        """(partition, content hash) of an item, or None."""
-        return self._known.get((table.name, key))
+    def manifest(self, key: str) -> Manifest | None:
+        """A partition's manifest, read and checked once; None where there is no such partition."""
+        if key not in self._manifests and key in self.listed:
+            self._manifests[key] = read_listed(self.root, key, self.listed[key].sha256)
+        return self._manifests.get(key)
+
+    def tape(self, market_id: str) -> tuple[str, str] | None:
+        """(partition, content hash) of a market's ticks, wherever they lie, or None."""
+        learnt = self._learnt.get((TICKS.name, market_id))
+        if learnt is not None:
+            return learnt
+        where = self.catalog.partition_of_market(market_id)
+        return None if where is None else self._item(TICKS, where, market_id)
+
+    def known(self, table: Table, where: str, key: str) -> tuple[str, str] | None:
+        """(partition, content hash) of an item, or None; a market's ticks are found in other partitions, too."""
+        if table is TICKS:
+            return self.tape(key)
+        return self._learnt.get((table.name, key)) or self._item(table, where, key)
 
     def learn(self, table: Table, key: str, where: str, sha256: str) -> None:
         """Remember an item that is being written."""
-        self._known[table.name, key] = (where, sha256)
+        self._learnt[table.name, key] = (where, sha256)
 
     def overlap(self, table: Table, where: str, name: str, span: tuple[int, int]) -> tuple[int, int] | None:
         """The span of a stream's chunk on record that shares time with `span`, or None."""
-        for first, last in self._spans.get((table.name, where, name), []):
+        for first, last in self._chunks(table, where).get(name, []):
             if first <= span[1] and span[0] <= last:
                 return first, last
         return None
 
     def learn_span(self, table: Table, where: str, name: str, span: tuple[int, int]) -> None:
         """Remember a chunk that is being written."""
-        spans = self._spans.setdefault((table.name, where, name), [])
+        spans = self._chunks(table, where).setdefault(name, [])
         if span not in spans:
             spans.append(span)
 
@@ -103,7 +124,7 @@ class State:
         """The rows of a merged table's partition, by key, read once."""
         place = f"{table.name}/{where}"
         if place not in self._merged:
-            manifest = self.manifests.get(place)
+            manifest = self.manifest(place)
             rows = [] if manifest is None else read_merged(_base(self.root, table), manifest)
             self._merged[place] = {_key(table, row): row for row in rows}
         return self._merged[place]
@@ -131,6 +152,23 @@ class State:
         if file not in self.logs:
             self.logs[file] = digest
             self.new_logs[file] = data
+
+    def _item(self, table: Table, where: str, key: str) -> tuple[str, str] | None:
+        manifest = self.manifest(f"{table.name}/{where}")
+        item = None if manifest is None else manifest.items.get(key)
+        return None if item is None else (where, item.sha256)
+
+    def _chunks(self, table: Table, where: str) -> dict[str, Spans]:
+        """The spans of a partition's chunks, by stream."""
+        place = (table.name, where)
+        if place not in self._spans:
+            self._spans[place] = {}
+            manifest = self.manifest(f"{table.name}/{where}")
+            for key, item in ({} if manifest is None else manifest.items).items():
+                if "@" in key:
+                    name = key.removeprefix(f"{where}/").rsplit("@", 1)[0]
+                    self._spans[place].setdefault(name, []).append((item.min_ns, item.max_ns))
+        return self._spans[place]
 
 
 def _base(root: Path, table: Table) -> Path:

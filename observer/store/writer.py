@@ -118,6 +118,7 @@ class RecordingWriter:
             else:
                 self._parts.abandon()
         finally:
+            self._state.catalog.close()
             shutil.rmtree(self._incoming, ignore_errors=True)
             self._lock.release()
 
@@ -155,7 +156,7 @@ class RecordingWriter:
 
         Its row in `markets` comes last, so after a commit that was cut short the tape may be there and the market not.
         """
-        known = self._state.known(TICKS, market_id)
+        known = self._state.tape(market_id)
         return known is not None and market_id in self._state.merged(MARKETS, known[0])
 
     def holds_reference(self, symbol: str, source: str, start_ns: int, end_ns: int) -> bool:
@@ -238,7 +239,7 @@ class RecordingWriter:
     def _append(
         self, table: Table, where: str, key: str, sha256: str, make: Callable[[], pa.Table], span: tuple[int, int]
     ) -> bool:
-        known = self._state.known(table, key)
+        known = self._state.known(table, where, key)
         if known is not None and known != (where, sha256):
             raise BadRecording(
                 f"market {key}: {self.root} already holds other {table.name} under this name. Import into a new data "
@@ -258,7 +259,7 @@ class RecordingWriter:
         span = (int(times[0]), int(times[-1]))
         key = f"{where}/{name}@{span[0]}"
         clash = self._state.overlap(table, where, name, span)
-        if clash is not None and (clash != span or self._state.known(table, key) != (where, sha256)):
+        if clash is not None and (clash != span or self._state.known(table, where, key) != (where, sha256)):
             raise BadRecording(
                 f"{table.name} of {name} in {where}: {self.root} already holds other records from {iso(clash[0])} to "
                 f"{iso(clash[1])}. Import into a new data folder, or leave this span out."
@@ -267,7 +268,7 @@ class RecordingWriter:
         self._state.learn_span(table, where, name, span)
 
     def _where(self, market_id: str, what: str) -> str:
-        known = self._state.known(TICKS, market_id)
+        known = self._state.tape(market_id)
         if known is None:
             raise BadRecording(f"{what} of market {market_id}, whose tape is not in {self.root}. Write its tape first.")
         return known[0]
