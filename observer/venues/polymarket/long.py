@@ -18,8 +18,8 @@ from observer.venues.polymarket.words import BAD_JSON
 CATEGORIES: tuple[str, ...] = (
     "politics", "sports", "finance", "economy", "tech", "pop-culture", "geopolitics", "weather", "mentions", "crypto",
 )  # fmt: skip
-MAX_MARKETS = 150
-MAX_PAGES = 2  # of a hundred events, per category
+MAX_MARKETS = 250
+MAX_PAGES = 3  # of a hundred events, per category
 _EVERY_NS = 600 * NS_PER_S
 _PATIENCE_S = 10.0  # rolling windows are listed at the same time and wait no longer
 _DAY_NS = 86_400 * NS_PER_S
