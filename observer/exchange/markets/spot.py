@@ -16,7 +16,7 @@ from observer.kit.clock import NS_PER_S
 from observer.kit.decimals import SCALE
 from observer.records import BUY, SELL
 
-_MOST_LEVELS = 150
+_MOST_LEVELS, _FEWEST_LEVELS = 150, 40
 _FIRST_LEVELS = 80
 _MEAN_DISTANCE = 2e-4  # of the price, from the touch to a new level
 _TRADE_CHANCE = 0.12
@@ -151,7 +151,7 @@ class SpotBook:
         known = book.top(side, _MOST_LEVELS + 1)
         if len(known) > _MOST_LEVELS:
             return side, known[-1][0], 0
-        if roll.random() < 0.5 or len(known) < 10:
+        if roll.random() < 0.5 or len(known) < _FEWEST_LEVELS:
             away = self._distance() * self.grid
             price = known[0][0] - away if side == BID else known[0][0] + away
             return (side, price, self._size()) if price > 0 else (side, known[0][0], self._size())

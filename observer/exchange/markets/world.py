@@ -38,7 +38,7 @@ class World:
         """The price that settles at a boundary: the average of the sixty one-second values up to it."""
         known = self._boundaries.get((coin, when_ns))
         if known is None:
-            known = self._boundaries[coin, when_ns] = self.walks[coin].mean(when_ns)
+            known = self._boundaries[coin, when_ns] = round(self.walks[coin].mean(when_ns), 8)
         return known
 
     def forget_before(self, when_ns: int) -> None:

@@ -51,6 +51,7 @@ class Hyperliquid:
         """All addresses of the venue."""
         return [
             web.get("/hyperliquid/ws/ws", self.connect),
+            web.get("/hyperliquid/rest/ws", self.connect),  # the real one serves both at one host
             web.post("/hyperliquid/rest/info", self.info),
         ]  # fmt: skip
 

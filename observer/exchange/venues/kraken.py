@@ -62,6 +62,7 @@ class Kraken:
             web.get("/kraken/ws/v2", self.connect),
             web.get(rest + "/Time", self.time),
             web.get(rest + "/SystemStatus", self.status),
+            web.get(rest + "/AssetPairs", self.pairs),
             web.get(rest + "/Depth", self.depth),
         ]
 
@@ -88,6 +89,19 @@ class Kraken:
         """That it is up."""
         shown = {"status": "online", "timestamp": rfc3339(self.floor.stamp_ns(VENUE), 0)}
         return answer({"error": [], "result": shown})
+
+    async def pairs(self, request: web.Request) -> web.Response:
+        """How many decimals prices and volumes have, of one pair or all."""
+        wanted = request.query.get("pair")
+        shown = {
+            symbol: {
+                "altname": symbol.replace("/", ""), "wsname": symbol, "base": book.walk.coin.name, "quote": "USD",
+                "pair_decimals": decimals_of(book.grid), "lot_decimals": _QTY_DECIMALS, "status": "online",
+            }
+            for symbol, book in self.listing.books.items()
+            if wanted in (None, symbol)
+        }  # fmt: skip
+        return answer({"error": [], "result": shown} if shown else {"error": ["EQuery:Unknown asset pair"]})
 
     async def depth(self, request: web.Request) -> web.Response:
         """A pair's best levels as [price, volume, unix second]."""

@@ -282,6 +282,26 @@ def test_a_query_bounded_in_time_leaves_stale_events_out(child: Child) -> None:
     assert starts == [starts[0], starts[0] + 900, starts[0] + 1_800]
 
 
+def test_every_question_about_one_token_has_an_answer(child: Child) -> None:
+    token = tokens(child)[0]
+    ask = {"token_id": token, "side": "BUY"}
+
+    shown = {
+        path: child.get("/polymarket/clob/" + path, **ask)
+        for path in ("book", "price", "midpoint", "spread", "last-trade-price", "tick-size", "neg-risk", "fee-rate")
+    }  # fmt: skip
+    several = {
+        path: child.post("/polymarket/clob/" + path, [ask]) for path in ("books", "prices", "midpoints", "spreads")
+    }
+
+    assert shown["book"]["asset_id"] == several["books"][0]["asset_id"] == token
+    assert [set(shown[path]) for path in list(shown)[1:]] == [
+        {"price"}, {"mid"}, {"spread"}, {"price", "side"}, {"minimum_tick_size"}, {"neg_risk"}, {"base_fee"},
+    ]  # fmt: skip
+    assert set(several["prices"][token]) == {"BUY", "SELL"}
+    assert httpx.get(child.url + "/polymarket/clob/book", params={"token_id": "1"}).status_code == 404
+
+
 def test_protocol_v2_markets_want_their_id_padded(child: Child) -> None:
     listed = child.get("/polymarket/gamma/markets", limit=100)
     found = next(m for m in listed if m["version"] == "v2" and m["positionIds"])

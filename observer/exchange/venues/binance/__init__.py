@@ -28,7 +28,7 @@ class _Binance:
         jump = _FUTURES_ID_JUMP if self._socket.is_futures else 1
         self._listing = SpotListing(floor, world, self.name, lambda coin: f"{coin.name}USDT", jump)
         for symbol, book in self._listing.books.items():
-            self._feeds[symbol] = Feed(floor, self.name, symbol, book, self._socket.publish)
+            self._feeds[symbol] = Feed(floor, self.name, symbol, book, self._socket.publish, self._socket.is_read)
         self._rest = BinanceRest(floor, self.name, self._feeds)
 
     def routes(self) -> list[web.RouteDef]:

@@ -25,12 +25,15 @@ class Feed:
         symbol: e.g. "BTCUSDT".
         book: the symbol's book.
         publish: called with (stream name, symbol, message).
+        is_read: whether anybody reads a stream; what nobody reads is not made.
     """
 
-    def __init__(self, floor: Floor, venue: str, symbol: str, book: SpotBook, publish: Publish) -> None:
+    def __init__(
+        self, floor: Floor, venue: str, symbol: str, book: SpotBook, publish: Publish, is_read: Callable[[str], bool]
+    ) -> None:
         self.floor, self.venue, self.symbol, self.book = floor, venue, symbol, book
         self.is_futures = venue == "binance-usdm"
-        self._publish = publish
+        self._publish, self._is_read, self._lower = publish, is_read, symbol.lower()
         self._price_decimals = decimals_of(book.grid) if self.is_futures else 8
         self._size_decimals = decimals_of(book.walk.coin.lot) if self.is_futures else 8
         self._timed: dict[str, _Diffs | None] = {}
@@ -83,17 +86,18 @@ class Feed:
         }  # fmt: skip
 
     def _stepped(self, book: SpotBook, step: SpotStep) -> None:
-        lower = self.symbol.lower()
         for diffs in self._timed.values():
             if diffs is not None and step.levels:
                 diffs.add(step, book.last_id)
         if step.trade is not None:
-            self._publish(f"{lower}@trade", self.symbol, self._trade(step.trade))
-            self._publish(f"{lower}@aggTrade", self.symbol, self._aggregate(step.trade))
-        best = tuple(self.ticker().values())
+            for kind, make in (("trade", self._trade), ("aggTrade", self._aggregate)):
+                if self._is_read(name := f"{self._lower}@{kind}"):
+                    self._publish(name, self.symbol, make(step.trade))
+        best = (*book.book.top(BID, 1), *book.book.top(ASK, 1))
         if best != self._best:
             self._best = best
-            self._publish(f"{lower}@bookTicker", self.symbol, self._book_ticker())
+            if self._is_read(name := f"{self._lower}@bookTicker"):
+                self._publish(name, self.symbol, self._book_ticker())
 
     def _book_ticker(self) -> dict[str, Any]:
         best = self.ticker()

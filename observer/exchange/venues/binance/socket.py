@@ -55,6 +55,10 @@ class BinanceSocket:
 
         return connect
 
+    def is_read(self, name: str) -> bool:
+        """Whether anybody reads a stream."""
+        return name in self.readers
+
     def publish(self, name: str, symbol: str, message: dict[str, Any]) -> None:
         """Send a message to everyone who reads the stream."""
         readers = self.readers.get(name)

@@ -39,12 +39,12 @@ class Clob:
             "/fee-rate": self._fee,
         }  # fmt: skip
 
-        def one(of_token: Any) -> Any:
+        def one(show: Any) -> Any:
             async def handle(request: web.Request) -> web.Response:
                 found = self._find(request.query.get("token_id", ""))
                 if found is None:
                     return answer(_NO_BOOK, 404)
-                return answer(of_token(*found, request.query.get("side", "BUY")))
+                return answer(show(*found, request.query.get("side", "BUY")))
 
             return handle
 

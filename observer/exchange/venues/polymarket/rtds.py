@@ -59,6 +59,10 @@ class Rtds:
         for session in sorted(self.sessions, key=lambda session: session.peer.number):
             session.offer(topic, symbol, payload)
 
+    def known(self) -> list[tuple[str, str]]:
+        """(topic, symbol) of everything that was ever published."""
+        return list(self._past)
+
     def past(self, topic: str, symbol: str) -> list[dict[str, Any]]:
         """The points of a back-fill, oldest first."""
         return list(self._past[topic, symbol])[-_BACKFILL[topic] :]
@@ -69,13 +73,18 @@ class RtdsSession:
 
     def __init__(self, rtds: Rtds, peer: Peer) -> None:
         self.rtds, self.peer = rtds, peer
-        self.keys: set[str] = set()
         self._wanted: set[tuple[str, str]] = set()
         self._dice = dice(rtds.floor.seed, "rtds", peer.number)
         self._stalls_ns = 2**62
         self._stall: Happened | None = None
         self._name = identifier("rtds", peer.number)[:15] + "="
         rtds.sessions.add(self)
+
+    @property
+    def keys(self) -> set[str]:
+        """Symbols it is subscribed to, all that were ever published where it named none."""
+        named = {symbol for _, symbol in self._wanted if symbol}
+        return named | {symbol for topic, symbol in self.rtds.known() if (topic, "") in self._wanted}
 
     def offer(self, topic: str, symbol: str, payload: dict[str, Any]) -> None:
         """Send an update, if it is wanted and the connection does not stall."""
@@ -106,7 +115,6 @@ class RtdsSession:
             self._refuse(f"topic {unknown[0]} not found")
         elif asked["action"] == "unsubscribe":
             self._wanted -= {(item["topic"], symbol) for item in wanted for symbol in ("", _symbol(item)[0])}
-            self.keys = {symbol for _, symbol in self._wanted if symbol}
         else:
             self._subscribe(wanted)
 
@@ -142,7 +150,6 @@ class RtdsSession:
                 self._fill_back(topic, symbol)
             if not is_spoiled:
                 self._wanted.add((topic, symbol))
-                self.keys.update({symbol} - {""})
         self._stalls_ns = floor.agenda.now_ns + self._dice.randint(*_STALL_AFTER_S) * NS_PER_S
         if self._stall is not None:
             self._stall.end_ns = floor.agenda.now_ns
