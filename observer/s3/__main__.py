@@ -28,6 +28,7 @@ ABOUT = (
     "and nothing in the bucket is overwritten. Where it stands is in DIR/spool/upload.json."
 )
 BACKOFF_BASE_S, BACKOFF_CAP_S, BACKOFF_LEAST_S = 1.0, 60.0, 0.5
+_NICE = 10  # whatever else this machine does goes first
 # The same error is said again so often.
 _SAY_EVERY_S = 600.0
 _ONCE_PASSES, _ONCE_WAIT_S = 60, 0.5
@@ -155,6 +156,7 @@ def show(result: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+    os.nice(_NICE)
     code = main()
     sys.stdout.flush()
     os._exit(code)  # a worker may hang in a dead connection for minutes; nothing is lost by leaving it

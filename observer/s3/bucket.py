@@ -24,6 +24,7 @@ CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ATTEMPTS = 5.0, 30.0, 5
 # A larger file goes up in parts: a broken connection then costs one part, and memory holds one.
 PART_BYTES = 16 << 20
 _BLOCK_BYTES = 1 << 20
+_SKEW_ALLOWED_S = 900.0  # S3 refuses a clock that is further off
 SHA256 = "sha256"  # the metadata name under which every object carries its hash
 
 
@@ -166,7 +167,10 @@ class _Named:
             self.bucket._note_clock(dict(error.response))
             said = error.response.get("Error", {})
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            raise StoreError(self.what, said.get("Code", "Unknown"), status, said.get("Message", "")) from error
+            code = said.get("Code", "Unknown")
+            if code == "403" and abs(self.bucket.skew_s or 0.0) > _SKEW_ALLOWED_S:
+                code = "RequestTimeTooSkewed"  # an answer to HEAD has no room for the reason
+            raise StoreError(self.what, code, status, said.get("Message", "")) from error
         if isinstance(error, BotoCoreError):
             raise StoreError(self.what, type(error).__name__, 0, str(error)) from error
 

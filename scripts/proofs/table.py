@@ -17,6 +17,7 @@ PROOFS = Registry(
         "kill9": "scripts.proofs.kill9",
         "power_cut": "scripts.proofs.power_cut",
         "disk_full": "scripts.proofs.disk_full",
+        "s3": "scripts.proofs.s3",
         "spike": "scripts.proofs.spike",
         "null": "scripts.proofs.null",
         "parity": "scripts.proofs.parity",

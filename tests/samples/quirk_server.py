@@ -99,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         """Serve a connection; that a client is cut off is no news in these tests."""
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
             super().handle()
 
     def log_message(self, format: str, *args: object) -> None:
