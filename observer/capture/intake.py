@@ -30,6 +30,7 @@ from observer.store.batch import (
 )
 from observer.store.market_rows import market_row
 
+TRADES_REMEMBERED = 20_000
 OutcomeKind = Literal["official", "inferred", "synthetic"]
 
 
@@ -68,8 +69,8 @@ class Intake:
         self.gaps: dict[int, OpenGap] = {}
         self._alive: dict[tuple[str, int | str], Note] = {}
         self._next = {"instrument": 0, "market": 0, "connection": 0}
-        self._seen_trades: set[tuple[int, str]] = set()
-        self._older_trades: set[tuple[int, str]] = set()
+        self._seen_trades: set[int] = set()
+        self._older_trades: set[int] = set()
 
     def add_instrument(self, instrument: Instrument) -> None:
         """Give an instrument its number."""
@@ -139,11 +140,14 @@ class Intake:
             )
 
     def is_new_trade(self, instrument: Instrument, trade_id: str) -> bool:
-        """Whether this trade was not seen before: overlapping connections send the same ones."""
-        key = (instrument.number, trade_id)
+        """Whether this trade was not seen before: overlapping and new connections send the same ones.
+
+        The last 20,000 to 40,000 are remembered, by a 64-bit hash: a new one passes for a known one once in 10^14.
+        """
+        key = hash((instrument.number, trade_id))
         if key in self._seen_trades or key in self._older_trades:
             return False
-        if len(self._seen_trades) >= 100_000:
+        if len(self._seen_trades) >= TRADES_REMEMBERED:
             self._older_trades, self._seen_trades = self._seen_trades, set()
         self._seen_trades.add(key)
         return True

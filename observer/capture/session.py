@@ -136,8 +136,25 @@ def clock_of(exchange: str) -> Clock:
 
 
 def _venues(settings: ObserveSettings) -> dict[str, Venue]:
+    """The venues that were named, or every one that can be recorded: some want a key.
+
+    Raises:
+        UsageError: a venue that was named is not known, or lacks its key.
+    """
     urls = resolve(settings.exchange, settings.url)
-    return {name: VENUES[name](urls) for name in settings.venues or VENUES}
+    venues: dict[str, Venue] = {}
+    for name in settings.venues or VENUES:
+        venue = VENUES[name](urls)
+        try:
+            if not settings.dry_run and hasattr(venue, "require_key"):
+                venue.require_key()
+        except UsageError as error:
+            if settings.venues:
+                raise
+            say(f"{name} is left out: {error}")
+        else:
+            venues[name] = venue
+    return venues
 
 
 def _children(settings: ObserveSettings) -> list[Child]:

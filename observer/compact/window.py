@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from observer.compact.feeds import trades_of
 from observer.compact.harvest import N_CELLS, Harvest, PackedTicks, Ticks
 from observer.importers.source import inside, lawful_trades
-from observer.records import BOOK_LEVELS, DOWN, SIDES, UP, Ladder, Market
+from observer.kit.decimals import SCALE
+from observer.records import BOOK_LEVELS, BUY, DOWN, SELL, SIDES, UP, Ladder, Market
 from observer.store.batch import MarketSeen
 from observer.store.checks import PRICE_COLUMNS
 from observer.store.market_rows import market_from
@@ -161,7 +162,10 @@ def _trades(market: Market, pieces: Sequence[Piece], report: ImportReport) -> Tr
                     repeated += 1
                     continue
                 known.add((token, trade_id))
-                rows.append((recv_ns, venue_ns, side, price, size, token))
+                if piece.seen.is_mirrored and side == SELL:  # there a taker who sells Up is one who buys Down
+                    rows.append((recv_ns, venue_ns, BUY, SCALE - price, size, DOWN))
+                else:
+                    rows.append((recv_ns, venue_ns, side, price, size, token))
     report.refuse("trade", SAME_TRADE, market.market_id, repeated)
     rows.sort(key=lambda row: row[0])
     tokens = np.array([row[5] for row in rows], np.int8)

@@ -17,6 +17,12 @@ PROOFS = Registry(
         "kill9": "scripts.proofs.kill9",
         "power_cut": "scripts.proofs.power_cut",
         "disk_full": "scripts.proofs.disk_full",
+        "faults": "scripts.proofs.faults",
+        "clock_steps": "scripts.proofs.clock_steps",
+        "intake": "scripts.proofs.intake",
+        "lateness": "scripts.proofs.lateness",
+        "soak": "scripts.proofs.soak",
+        "daemon_memory": "scripts.proofs.daemon_memory",
         "s3": "scripts.proofs.s3",
         "spike": "scripts.proofs.spike",
         "null": "scripts.proofs.null",
@@ -31,7 +37,7 @@ PROOFS = Registry(
 )
 
 # Each takes minutes of its own; `--all` leaves them out and says so.
-ALONE = ("tests", "train_memory", "kill9")
+ALONE = ("tests", "train_memory", "kill9", "faults", "soak", "s3")
 
 
 def promise(name: str) -> str:

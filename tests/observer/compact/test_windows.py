@@ -41,6 +41,30 @@ def gaps(root: Path) -> list[tuple[str, float, float, str]]:
     ]
 
 
+def test_where_one_book_serves_both_tokens_selling_up_is_buying_down(
+    recorder: ScriptedRecorder, tmp_path: Path
+) -> None:
+    listing = one_book(window("m", 0, 20))
+    (up,) = listing.instruments
+    recorder.list(listing)
+    recorder.book(up)
+    recorder.run(5, trades=False)
+    recorder.frame(up, (TRADE, BUY, 60 * CENT, 10 * SCALE, "1"), after_s=0.01)
+    recorder.frame(up, (TRADE, SELL, 60 * CENT, 5 * SCALE, "2"), after_s=0.01)
+    recorder.run(30, trades=False)
+    recorder.stop()
+    compact(tmp_path, START_NS)
+
+    tape, kept = Recording(tmp_path).tape("m"), Recording(tmp_path).trades("m")
+    assert kept is not None
+    columns = (kept.token, kept.side, kept.price, kept.size)
+    assert list(zip(*(column.tolist() for column in columns), strict=True)) == [
+        (UP, BUY, 0.6, 10.0), (DOWN, BUY, 0.4, 5.0),
+    ]  # fmt: skip
+    # 10 × 0.60 for Up; 5 × 0.40 against it, as an importer of the same market counts.
+    assert (tape.rows[:, BUY_USD].sum(), tape.rows[:, SELL_USD].sum()) == (6.0, 2.0)
+
+
 def test_trades_of_both_tokens_fill_the_flow_and_each_id_counts_once(
     recorder: ScriptedRecorder, tmp_path: Path
 ) -> None:
