@@ -14,7 +14,8 @@ from observer.exchange.venues.polymarket.gamma import event_json, market_json
 from observer.exchange.venues.polymarket.listed import HYDRATION_NS, Listed, token_id
 from observer.exchange.venues.polymarket.market_socket import MOST_DUMPED_ASSETS, MarketSession
 from observer.exchange.venues.polymarket.rtds import RtdsSession
-from observer.kit.clock import NS_PER_S
+from observer.exchange.venues.polymarket.spans import SPANS
+from observer.kit.clock import NS_PER_S, parse_iso
 from observer.records import DOWN, UP
 from tests.observer.exchange.readers import PolymarketReader, true_levels
 from tests.observer.exchange.stage import OPEN_S, START_NS, KeptPeer, Stage
@@ -260,6 +261,39 @@ def test_arrays_are_json_in_strings_and_protocol_v2_uses_position_ids(stage: Sta
             assert int(position) & (((1 << 64) - 1) << 40) == 0
             assert int(position) & 0xFF == place
             assert int(position) >> 248 == 1
+
+
+def test_windows_lie_on_their_grids_and_are_named_as_on_the_venue() -> None:
+    btc, five, quarter, hour, four = COINS["BTC"], *(SPANS[name] for name in ("5m", "15m", "1h", "4h"))
+    winter, spring = (parse_iso(text) for text in ("2026-11-20T14:01:00Z", "2026-05-01T20:30:00Z"))
+
+    assert five.slug(btc, five.opening(winter)) == f"btc-updown-5m-{OPEN_S}"
+    assert quarter.slug(btc, quarter.after(quarter.opening(winter))) == f"btc-updown-15m-{OPEN_S + 900}"
+    assert hour.slug(btc, hour.opening(spring)) == "bitcoin-up-or-down-may-1-2026-4pm-et"
+    assert four.opening(winter) == parse_iso("2026-11-20T13:00:00Z")  # 8 in the morning in New York
+    assert four.opening(spring) == parse_iso("2026-05-01T20:00:00Z")  # 4 in the afternoon, summer time
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2026-11-01", 25), ("2026-03-08", 23), ("2026-07-01", 24)])
+def test_four_hour_windows_follow_new_york_through_clock_changes(day: str, hours: int) -> None:
+    first = parse_iso(f"{day}T05:00:00Z")
+    midnight = SPANS["4h"].opening(first)
+
+    starts = list(SPANS["4h"].openings(midnight, midnight + hours * 3_600 * NS_PER_S))
+
+    assert len(starts) == 7  # six windows, and the next midnight
+    assert starts[-1] - starts[0] == hours * 3_600 * NS_PER_S
+
+
+def test_the_hourly_window_settles_on_the_price_itself_and_not_on_an_average(stage: Stage) -> None:
+    event = stage.venue.board.events["bitcoin-up-or-down-november-20-2026-9am-et"]
+    walk = Walk(0, COINS["BTC"], START_NS)
+
+    stage.run(3_600)
+
+    (listed,) = event.markets
+    assert listed.final() == pytest.approx(walk.price(event.end_ns), abs=1e-7)
+    assert "binance.com" in listed.source
 
 
 def test_token_ids_differ_between_tokens_markets_and_versions() -> None:

@@ -29,9 +29,11 @@ def event_json(event: Event, now_ns: int, *, with_markets: bool = True) -> dict[
         found["seriesSlug"] = event.series.slug
         found["startTime"] = rfc3339(event.start_ns, 0)
     if event.asset:
+        is_twap = "chain.link" in event.markets[0].source
         found["cryptoMarketConfig"] = {
-            "id": f"{event.asset}-{event.span}-twap-60", "asset": event.asset, "duration": event.span,
-            "twapEnabled": True, "twapLookbackSeconds": 60,
+            "id": f"{event.asset}-{event.span}-twap-60" if is_twap else f"{event.asset}-{event.span}",
+            "asset": event.asset, "duration": event.span, "twapEnabled": is_twap,
+            "twapLookbackSeconds": 60 if is_twap else 0,
         }  # fmt: skip
         found["eventMetadata"] = _metadata(event.markets[0], now_ns)
     if with_markets:
