@@ -31,6 +31,7 @@ from observer.store.batch import (
 from observer.store.market_rows import market_row
 
 TRADES_REMEMBERED = 20_000
+OUTCOMES_REMEMBERED = 5_000
 OutcomeKind = Literal["official", "inferred", "synthetic"]
 
 
@@ -69,6 +70,7 @@ class Intake:
         self.gaps: dict[int, OpenGap] = {}
         self._alive: dict[tuple[str, int | str], Note] = {}
         self._next = {"instrument": 0, "market": 0, "connection": 0}
+        self._outcomes: dict[str, float] = {}
         self._seen_trades: set[int] = set()
         self._older_trades: set[int] = set()
 
@@ -153,7 +155,12 @@ class Intake:
         return True
 
     def outcome(self, market_id: str, payoff_up: float, source: str) -> None:
-        """Note how a market ended."""
+        """Note how a market ended, once: venues say it on the socket and by REST."""
+        if self._outcomes.get(market_id) == payoff_up:
+            return
+        if len(self._outcomes) >= OUTCOMES_REMEMBERED:
+            del self._outcomes[next(iter(self._outcomes))]
+        self._outcomes[market_id] = payoff_up
         self.notes.append(OutcomeSeen(market_id, payoff_up, source, self.clock.now_ns(), self._outcome_kind))
         self.ended(market_id)
 

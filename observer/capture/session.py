@@ -14,7 +14,7 @@ from observer.capture.children import Child
 from observer.capture.clock import Anchor, Clock
 from observer.capture.counters import Counters
 from observer.capture.daemon import Daemon
-from observer.capture.intake import Intake
+from observer.capture.intake import Intake, OutcomeKind
 from observer.capture.settings import ObserveSettings
 from observer.health.screen import Screen
 from observer.health.server import HealthServer
@@ -57,8 +57,9 @@ def record(settings: ObserveSettings) -> dict[str, Any]:
 
 async def _record(settings: ObserveSettings, venues: dict[str, Venue], selection: Selection) -> dict[str, Any]:
     root, clock = settings.local_dir, clock_of(settings.exchange)
+    outcome_kind = outcome_kind_of(settings.exchange)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-    intake = Intake(clock, Counters())
+    intake = Intake(clock, Counters(), outcome_kind)
     spool = Spool(root / SPOOL, run_id, lambda: intake.preamble, durability=settings.durability)
     rest = HttpRest(resolve(settings.exchange, settings.url))
     daemon = Daemon(
@@ -126,13 +127,32 @@ def clock_of(exchange: str) -> Clock:
     """
     if not exchange:
         return Clock()
+    told = _told_by(exchange)
+    return Clock(Anchor(int(told["now_ns"]), int(told["mono_ns"]), float(told["speed"])))
+
+
+def outcome_kind_of(exchange: str) -> OutcomeKind:
+    """What a word on how a market ended is worth: official from a venue, never from a loopback exchange.
+
+    Raises:
+        UsageError: the exchange does not answer.
+    """
+    if not exchange:
+        return "official"
+    return "inferred" if _told_by(exchange)["outcomes"] == "inferred" else "synthetic"
+
+
+def _told_by(exchange: str) -> dict[str, Any]:
+    """What a loopback exchange says of its clock and its outcomes."""
     try:
         told = httpx.get(f"{exchange.rstrip('/')}/clock", timeout=5.0).raise_for_status().json()
-        return Clock(Anchor(int(told["now_ns"]), int(told["mono_ns"]), float(told["speed"])))
-    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        if not {"now_ns", "mono_ns", "speed", "outcomes"} <= set(told):
+            raise ValueError(f"it says {str(told)[:100]}")
+    except (httpx.HTTPError, ValueError, TypeError) as error:
         raise UsageError(
             f"--exchange {exchange}: no loopback exchange answers there ({error}). Start one: mlx-rl exchange"
         ) from error
+    return told
 
 
 def _venues(settings: ObserveSettings) -> dict[str, Venue]:

@@ -23,10 +23,12 @@ class Control:
     Args:
         floor: what it controls.
         venues: by name, for their books.
+        outcomes: what its word on how a market ended is worth: "synthetic" for made-up markets, "inferred" for a
+            replay; a recorder that listens here must not call it official.
     """
 
-    def __init__(self, floor: Floor, venues: Mapping[str, ExchangeVenue]) -> None:
-        self.floor, self.venues = floor, venues
+    def __init__(self, floor: Floor, venues: Mapping[str, ExchangeVenue], outcomes: str) -> None:
+        self.floor, self.venues, self.outcomes = floor, venues, outcomes
 
     def routes(self) -> list[web.RouteDef]:
         """Every address."""
@@ -46,7 +48,7 @@ class Control:
         reading = self.floor.clock.reading()
         due_ns = self.floor.agenda.next_ns
         behind = max(reading["now_ns"] - due_ns, 0) if due_ns is not None else 0
-        return answer({**reading, "behind_ns": behind})
+        return answer({**reading, "behind_ns": behind, "outcomes": self.outcomes})
 
     async def arm(self, request: web.Request) -> web.Response:
         """Take a fault on."""

@@ -58,7 +58,8 @@ class Exchange:
 
     async def __aenter__(self) -> "Exchange":
         app = web.Application(middlewares=[self._gate])
-        app.add_routes(Control(self.floor, self.venues).routes())
+        outcomes = "synthetic" if self.settings.replay is None else "inferred"
+        app.add_routes(Control(self.floor, self.venues, outcomes).routes())
         for venue in self.venues.values():
             app.add_routes(venue.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)

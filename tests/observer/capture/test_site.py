@@ -259,6 +259,15 @@ def test_the_venues_word_becomes_a_note_and_ends_the_asking(tmp_path: Path) -> N
     asyncio.run(play())
 
 
+def test_an_outcome_is_told_once_and_a_contradiction_twice() -> None:
+    intake = Intake(Clock(), Counters(), "inferred")
+    for payoff_up, source in ((1.0, "socket"), (1.0, "rest"), (0.0, "rest")):
+        intake.outcome("w", payoff_up, source)
+
+    told = [(note.payoff_up, note.source, note.kind) for note in intake.notes if isinstance(note, OutcomeSeen)]
+    assert told == [(1.0, "socket", "inferred"), (0.0, "rest", "inferred")]
+
+
 def test_a_discovery_that_fails_is_tried_again(tmp_path: Path) -> None:
     async def play() -> None:
         one = listing("w", -1, 60)
