@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import observer
+from observer.exchange.child import running
 from observer.kit.console import say
 from observer.kit.errors import ToolkitError
 from observer.samples import sample
@@ -25,6 +26,8 @@ UNSEEN_SEED, UNSEEN_WINDOWS = 1_000, 24
 REAL_FOLDS = ("--valid-frac", "0", "--test-frac", "0.5")
 SPIKE_FOLDS = ("--valid-frac", "0.04", "--test-frac", "0.45")
 BATCH_SIZE = "64"
+# Six quarter-hours, the exchange's lead of three real seconds before them, and time for outcomes after them.
+REPLAY_SPEED, REPLAY_S = 60, 6 * 900 + 3 * 60 + 300
 EPOCHS = {"spike_base": 4, "spike_transformer": 4, "real_base": 20, "real_transformer": 10}
 
 
@@ -63,17 +66,21 @@ class Demo:
 
 
 def record(demo: Demo) -> None:
-    """Bring the six windows in, make the synthetic market, and check every byte of both."""
-    real, spike = demo.path("data", "real"), demo.path("data", "spike")
-    demo.run(
-        "import",
-        "import",
-        "polymarket_btc15m_1s",
-        "--from",
-        str(sample("polymarket_btc15m_6_windows")),
-        "--data-dir",
-        real,
-    )
+    """Record the six windows over real sockets, make the synthetic market, and check every byte of both.
+
+    The bundled quotes are played by a loopback exchange, sixty times as fast as they were; the recorder listens to
+    it as it would to the venue.
+    """
+    bundled, real, spike = demo.path("data", "bundled"), demo.path("data", "real"), demo.path("data", "spike")
+    source = str(sample("polymarket_btc15m_6_windows"))
+    demo.run("import", "import", "polymarket_btc15m_1s", "--from", source, "--data-dir", bundled)
+    say(f"\n$ mlx-rl exchange --replay {bundled} --speed {REPLAY_SPEED}")
+    with running("--replay", bundled, "--speed", str(REPLAY_SPEED)) as exchange:
+        demo.run(
+            "observe", "observe", "--exchange", exchange.url, "--venues", "polymarket", "--markets", "btc",
+            "--local-dir", real, "--duration", str(REPLAY_S),
+        )  # fmt: skip
+    demo.run("compact", "compact", "--local-dir", real)
     demo.run(
         "synthetic", "synthetic", "spike", "--data-dir", spike, "--windows", str(SPIKE_WINDOWS),
         "--ticks-per-window", str(SPIKE_TICKS), "--seed", "1",

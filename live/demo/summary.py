@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from live.demo.steps import EPOCHS, Demo
+from live.demo.steps import EPOCHS, REPLAY_SPEED, Demo
+from observer.store.reader import Recording
 
 
 def summarise(demo: Demo, shares: dict[str, float], wall_s: float) -> dict[str, Any]:
@@ -10,9 +11,19 @@ def summarise(demo: Demo, shares: dict[str, float], wall_s: float) -> dict[str, 
     spike, real = demo.said["compare_spike"], demo.said["compare_real"]
     exports = [demo.said[f"export_{name}"] for name in EPOCHS]
     paper, replay = demo.said["paper"], demo.said["replay"]
+    observed = demo.said["observe"]
+    venue = observed["venues"]["polymarket"]
     return {
         "wall_s": round(wall_s, 1),
-        "dataset_id": demo.said["import"]["dataset_id"],
+        "dataset_id": Recording(demo.root / "data" / "real").dataset_id,
+        "recorded": {
+            "messages": venue["messages"],
+            "tick_rows": observed["tick_rows"],
+            "late_p99_ms": observed["lateness_ms"]["p99"],
+            "reconnects": venue["reconnects"],
+            "refused": sum(venue["refused"].values()),
+            "windows": len(Recording(demo.root / "data" / "real").markets()),
+        },
         "spike": {
             "dataset_id": demo.said["synthetic"]["dataset_id"],
             "share": shares,
@@ -41,13 +52,16 @@ def summarise(demo: Demo, shares: dict[str, float], wall_s: float) -> dict[str, 
 
 def ten_lines(s: dict[str, Any]) -> str:
     """The result in words."""
+    recorded = s["recorded"]
     spike, real, parity, paper = s["spike"], s["real"], s["parity"], s["paper"]
     needed = f"about {real['windows_needed']:,}" if real["windows_needed"] else "more than can be told from so few"
     kinds = ", ".join(f"{n} {kind}" for kind, n in real["outcomes"].items())
     same = "every decision came out the same, bit for bit" if paper["replay_equal"] else "DECISIONS DIFFERED"
     return "\n".join(
         [
-            f" 1. Recorded six real Bitcoin windows through the store (dataset {s['dataset_id'][:12]}).",
+            f" 1. Recorded {recorded['windows']} real Bitcoin windows over sockets, {REPLAY_SPEED} times as fast as "
+            f"they were: {recorded['messages']:,} messages, {recorded['tick_rows']:,} ticks "
+            f"(dataset {s['dataset_id'][:12]}).",
             " 2. Made the synthetic market `spike`, where what pays was shown 12 ticks earlier.",
             " 3. Trained base (sees 5 ticks) and transformer (sees 20) on both.",
             f" 4. spike, unseen paths: of what can be known the transformer earned "

@@ -28,6 +28,7 @@ EXTRA_OF: dict[str, str] = {
     "torch": "export",
     "onnx": "onnx",
     "onnxruntime": "onnx",
+    "aiohttp": "exchange",
     "boto3": "s3",
     "botocore": "s3",
 }
