@@ -329,6 +329,21 @@ def test_one_compactor_at_a_time(recorder: ScriptedRecorder, tmp_path: Path) -> 
         compact(tmp_path / "nothing", START_NS)
 
 
+def test_an_archived_file_that_is_gone_is_made_again_while_its_segment_is_there(
+    recorder: ScriptedRecorder, tmp_path: Path
+) -> None:
+    play(recorder, 20, two_books(window("m", 0, 900)))
+    recorder.stop()
+    compact(tmp_path, START_NS)
+    before = files_of(tmp_path)
+    for path in (next(tmp_path.glob("raw/venue=test/**/*.zst")), next(tmp_path.glob("events/**/*.parquet"))):
+        path.unlink()
+
+    compact(tmp_path, START_NS)
+
+    assert files_of(tmp_path) == before
+
+
 def test_a_long_wait_is_worked_off_in_pieces(recorder: ScriptedRecorder, tmp_path: Path) -> None:
     listing = two_books(window("m", 0, 41))
     play(recorder, 1, listing)

@@ -82,7 +82,8 @@ def test_notes_stand_where_they_were_true_and_refused_frames_say_why(tmp_path: P
     ]  # fmt: skip
     raws = [(0, HOUR + 10, b"1"), (0, HOUR + 20, b"2"), (5, HOUR + 30, b"3")]
 
-    files = raw_files(tmp_path, batch_of(raws, notes=notes), batch_of([(5, HOUR + 40, b"4")]))
+    later = [(5, HOUR + 40, b"4"), (5, HOUR + HOUR_NS, b"5")]
+    files = raw_files(tmp_path, batch_of(raws, notes=notes), batch_of(later))
 
     of_venue = [r for r in files["venue=v/date=2027-01-15/hour=08"][1:] if r not in NAMES]
     assert of_venue == [
@@ -90,6 +91,7 @@ def test_notes_stand_where_they_were_true_and_refused_frames_say_why(tmp_path: P
         Connected(5, "v", "all", "ws://v", HOUR + 20), Frame(HOUR + 20, 0, b"2", "bad price; crossed"),
         Frame(HOUR + 30, 5, b"3"), Disconnected(0, HOUR + 30, "cut", False), Frame(HOUR + 40, 5, b"4"),
     ]  # fmt: skip
+    assert [r.conn for r in files["venue=v/date=2027-01-15/hour=09"] if isinstance(r, Connected)] == [5]  # 0 has ended
     assert files[f"venue={RECORDER}/date=2027-01-15/hour=08"][1:] == [ClockStep(HOUR + 1, -5), Lateness(HOUR + 10, 3)]
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from observer.book import BID
+from observer.book import ASK, BID
 from observer.compact.compactor import Compactor, compact
 from observer.kit.clock import NS_PER_S
 from observer.kit.decimals import SCALE
 from observer.records import BUY, BUY_USD, DOWN, N_TRADES, SELL, SELL_USD, UP
-from observer.store.batch import LEVEL, LOST, TRADE, Dropped, GapSeen
+from observer.store.batch import BOOK, LEVEL, LOST, TRADE, Dropped, GapSeen
 from observer.store.outcomes import Outcome, read_outcomes
 from observer.store.reader import Recording
 from observer.store.verify import verify
@@ -160,6 +160,36 @@ def test_an_outcome_before_its_window_is_written_keeps_the_segment(recorder: Scr
     assert (done.outcomes, done.held, read_outcomes(tmp_path)["m"].payoff_up) == (1, 0, 1.0)
 
 
+def test_the_word_of_a_loopback_exchange_is_not_official(recorder: ScriptedRecorder, tmp_path: Path) -> None:
+    recorder.intake._outcome_kind = "synthetic"
+    play(recorder, 20, two_books(window("m", 0, 10)))
+    recorder.intake.outcome("m", 1.0, "exchange")
+    recorder.stop()
+    compact(tmp_path, START_NS)
+
+    assert read_outcomes(tmp_path)["m"] == Outcome("m", 1.0, "synthetic", "exchange")
+
+
+def test_a_segment_with_nothing_but_an_outcome_waits_for_its_window(recorder: ScriptedRecorder, tmp_path: Path) -> None:
+    listing = two_books(window("m", 0, 30))
+    play(recorder, 31.2, listing)
+    recorder.roll()
+    recorder.intake.outcome("m", 0.0, "venue")
+    recorder.run(31.6)
+    recorder.roll()
+    recorder.run(31.9)
+    recorder.write()
+    compactor = Compactor(tmp_path)
+    waits = compactor.run_once(START_NS)
+    recorder.run(40)
+    recorder.stop()
+
+    done = compactor.run_once(START_NS)
+
+    assert (waits.windows, waits.held) == (0, 2)
+    assert (done.windows, done.outcomes, done.refused, done.held) == (1, 1, 0, 0)
+
+
 def test_outcomes_of_no_window_or_against_one_on_record_are_counted(recorder: ScriptedRecorder, tmp_path: Path) -> None:
     play(recorder, 20, two_books(window("m", 0, 10)))
     for market_id, payoff in (("nobody", 1.0), ("m", 1.0), ("m", 0.0)):
@@ -256,6 +286,29 @@ def test_ticks_whose_depth_was_lost_are_left_out_and_counted(recorder: ScriptedR
     missing = sorted(set(ticks_of(recorder, 0)[0].tolist()) - set(times.tolist()))
     assert missing == [second(10.5) + i * TICK_NS for i in range(6)]
     assert refused(tmp_path) == {("tick", "the depth last recorded is not that of the quotes"): 6}
+
+
+def test_depth_of_an_earlier_run_is_never_taken_for_that_of_a_later_one(tmp_path: Path) -> None:
+    first = ScriptedRecorder(tmp_path, RUN_A)
+    play(first, 20, two_books(window("m", 0, 40)))
+    up, down = next(iter(first.ticker.markets.values())).listing.instruments
+    first.roll()
+    again = ScriptedRecorder(tmp_path, RUN_B, start_s=22)
+    listing = two_books(window("m", 0, 40))
+    again.list(listing)
+    for before, now in zip((up, down), listing.instruments, strict=True):
+        touch = [before.book.top(side, 1) for side in (BID, ASK)]
+        again.frame(now, (BOOK, *touch))  # the same quotes, and nothing behind them
+    again.now_ns = second(22.5)
+    again.ticker.catch_up(again.now_ns)
+    again.intake.ticks[-1] = (*again.intake.ticks[-1][:3], None)  # the depth was not written
+    again.run(45, trades=False)
+    again.stop()
+    compact(tmp_path, START_NS)
+
+    times = Recording(tmp_path).tape("m").recv_ns
+    assert (times < second(22)).all()
+    assert refused(tmp_path)["tick", "the depth last recorded is not that of the quotes"] == 36
 
 
 def test_a_window_without_a_quote_is_counted_and_no_error(recorder: ScriptedRecorder, tmp_path: Path) -> None:
