@@ -1,0 +1,142 @@
+"""The recorder's door, with the loopback exchange behind it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from observer.cli.observe import main
+from observer.exchange.child import Child, running
+from observer.store.segment import read_segment
+from observer.store.spool import PROMISE
+
+ROOT = Path(__file__).resolve().parents[3]
+ONLY = ("--venues", "polymarket", "binance-spot", "--markets", "btc")
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Child]:
+    """An exchange of two venues and one coin."""
+    with running("--venues", "polymarket", "binance-spot", "--coins", "BTC") as child:
+        yield child
+
+
+def start(folder: Path, url: str, *flags: str) -> subprocess.Popen[str]:
+    """The door as a process of its own, recording."""
+    command = [sys.executable, str(ROOT / "observer.py"), "--local-dir", str(folder), "--exchange", url, "--json"]
+    return subprocess.Popen(
+        [*command, *ONLY, *flags], cwd=folder.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def wait_for_batches(folder: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until something is on the disk."""
+    for _ in range(400):
+        if any(path.stat().st_size > 20_000 for path in folder.glob("spool/*/wal/*.open")):
+            return
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    raise AssertionError("nothing was written")
+
+
+def children_of(pid: int) -> list[int]:
+    """Processes that this one started."""
+    return [int(p) for task in Path(f"/proc/{pid}/task").iterdir() for p in (task / "children").read_text().split()]
+
+
+def test_a_dry_run_lists_markets_and_feeds_and_writes_nothing(
+    exchange: Child, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main([*ONLY, "--exchange", exchange.url, "--local-dir", str(tmp_path / "data"), "--dry-run", "--json"])
+
+    result = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert {"btc-updown-5m", "btc-updown-15m"} <= {row["series"] for row in result["listed"]}
+    assert {row["symbol"] for row in result["listed"]} == {"BTC"}
+    assert {"BTC chainlink", "BTC binance-spot"} <= set(result["feeds"])
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--venues", "polymarkt"), "no venue is called 'polymarkt'"),
+        (("--exchange", "http://127.0.0.1:1"), "no loopback exchange answers there"),
+        (("--url", "polymarket.gama=http://x"), "--url polymarket.gama=http://x: wanted NAME=URL"),
+        (("--markets", ","), "--markets is empty"),
+        (("--venues", "kalshi"), "KALSHI_KEY_ID"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_the_way_out(
+    flags: tuple[str, ...],
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("KALSHI_KEY_ID", raising=False)
+
+    code = main([*flags, "--local-dir", str(tmp_path / "data")])
+
+    assert code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_sigterm_seals_everything_within_five_seconds(exchange: Child, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    process = start(folder, exchange.url)
+    try:
+        wait_for_batches(folder, process)
+        second = start(folder, exchange.url)
+        said = second.communicate(timeout=20)[1]
+        assert second.returncode == 2
+        assert f"already recorded into by process {process.pid}" in said
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=10)
+        took = time.monotonic() - began
+    finally:
+        process.kill()
+
+    assert process.returncode == 0
+    assert took <= 5
+    assert PROMISE["1s"] in err
+    result = json.loads(out)
+    assert result["venues"]["polymarket"]["messages"] > 0
+    assert result["venues"]["polymarket"]["refused"] == {}
+    assert list(folder.glob("spool/*/wal/*.open")) == []
+    batches = [batch for path in sorted(folder.glob("spool/*/wal/*.wal")) for batch in read_segment(path)]
+    assert sum(len(batch.ticks) for batch in batches) > 0
+    log = [json.loads(line) for line in (folder / "logs" / "observer.jsonl").read_text().splitlines()]
+    assert all({"at", "level", "from", "text"} <= set(line) for line in log)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which is absent here")
+def test_a_killed_recorder_leaves_no_helper_behind_and_is_mended_at_the_next_start(
+    exchange: Child, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    process = start(folder, exchange.url)
+    wait_for_batches(folder, process)
+    helpers = children_of(process.pid)
+    process.kill()
+    process.communicate()
+
+    assert helpers
+    for _ in range(300):
+        if not any(Path(f"/proc/{pid}").exists() for pid in helpers):
+            break
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in helpers)
+    again = start(folder, exchange.url, "--duration", "1")
+    err = again.communicate(timeout=30)[1]
+    assert again.returncode == 0
+    assert "recovered" in err
+    assert list(folder.glob("spool/*/wal/*.open")) == []
