@@ -20,7 +20,7 @@ from observer.kit.errors import ToolkitError
 CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGES = ("observer", "mlx_rl", "export", "live")
 BUILT_FROM = (*PACKAGES, "pyproject.toml", "README.md", "LICENSE")
-MADE_OF = (*BUILT_FROM, "constraints.txt", "deploy/box", "deploy/systemd")
+MADE_OF = (*BUILT_FROM, "constraints.txt", "deploy/payload", "deploy/systemd")
 # Amazon Linux 2023: Python 3.11 from its own packages, glibc 2.34.
 PYTHON = "3.11"
 ARM64 = ("manylinux2014_aarch64", *(f"manylinux_2_{minor}_aarch64" for minor in (17, 24, 26, 27, 28, 31, 34)))
@@ -60,10 +60,10 @@ def build(folder: Path, *, platforms: Sequence[str] = ARM64) -> Bundle:
     content = folder / "content"
     wheel = _wheel(_source(folder / "source", version), content / "wheels")
     _pip(
-        "download", "--only-binary=:all:", *_target(platforms), "--constraint", str(CHECKOUT / "constraints.txt"),
+        "download", "--only-binary=:all:", *wheel_tags(platforms), "--constraint", str(CHECKOUT / "constraints.txt"),
         "--dest", str(content / "wheels"), f"{wheel}[s3]",
     )  # fmt: skip
-    for file in [*(CHECKOUT / "deploy/box").iterdir(), *(CHECKOUT / "deploy/systemd").iterdir()]:
+    for file in [*(CHECKOUT / "deploy/payload").iterdir(), *(CHECKOUT / "deploy/systemd").iterdir()]:
         shutil.copy(file, content)
     path = folder / "bundle.tar"
     pack(content, path)
@@ -97,6 +97,18 @@ def pack(content: Path, path: Path) -> None:
                 tar.addfile(entry, data)
 
 
+def wheel_tags(platforms: Sequence[str]) -> list[str]:
+    """pip's flags for the wheels of a machine that is not this one; none for this one."""
+    if not platforms:
+        return []
+    tags = ["--python-version", PYTHON, "--implementation", "cp"]
+    for abi in (f"cp{PYTHON.replace('.', '')}", "abi3", "none"):
+        tags += ["--abi", abi]
+    for platform in platforms:
+        tags += ["--platform", platform]
+    return tags
+
+
 def _source(folder: Path, version: str) -> Path:
     """A copy of the files that Git tracks, under the version that names their commit."""
     for name in _git("ls-files", "-z", "--", *BUILT_FROM).split("\0"):
@@ -116,17 +128,6 @@ def _wheel(source: Path, folder: Path) -> Path:
     _pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(source))
     (wheel,) = folder.glob("mlx_rl-*.whl")
     return wheel
-
-
-def _target(platforms: Sequence[str]) -> list[str]:
-    if not platforms:
-        return []
-    tags = ["--python-version", PYTHON, "--implementation", "cp"]
-    for abi in (f"cp{PYTHON.replace('.', '')}", "abi3", "none"):
-        tags += ["--abi", abi]
-    for platform in platforms:
-        tags += ["--platform", platform]
-    return tags
 
 
 def _pip(*args: str) -> None:

@@ -14,7 +14,7 @@ from cfnlint.decode import decode
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
-SCRIPTS = sorted([*(ROOT / "scripts").glob("*.sh"), *(DEPLOY / "box").glob("*.sh")])
+SCRIPTS = sorted([*(ROOT / "scripts").glob("*.sh"), *(DEPLOY / "payload").glob("*.sh")])
 SAMPLE = {
     "AWS::StackName": "mlx-rl-observer-recordings",
     "AWS::Region": "eu-west-1",

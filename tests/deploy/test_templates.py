@@ -141,7 +141,7 @@ def test_nobody_is_told_unless_an_address_is_given() -> None:
 
 def test_a_silent_box_is_an_alarm() -> None:
     (alarm,) = resources("AWS::CloudWatch::Alarm")
-    script = (ROOT / "deploy/box/heartbeat.sh").read_text()
+    script = (ROOT / "deploy/payload/heartbeat.sh").read_text()
 
     assert alarm["TreatMissingData"] == "breaching"
     assert f"--namespace {alarm['Namespace']} --metric-name {alarm['MetricName']}" in script
