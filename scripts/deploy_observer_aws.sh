@@ -6,7 +6,7 @@
 #   scripts/deploy_observer_aws.sh destroy BUCKET [REGION]     (keeps the bucket)
 set -euo pipefail
 
-checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+checkout=$(cd -P "$(dirname "${BASH_SOURCE[0]}")" && cd .. && pwd)
 python=$checkout/.venv/bin/python
 [ -x "$python" ] || python=python3
 if ! PYTHONPATH=$checkout "$python" -c 'import boto3, tyro' 2>/dev/null; then
