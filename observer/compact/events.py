@@ -1,9 +1,9 @@
 """Events as Parquet: what the decoders made of the frames of one venue in one hour of one segment.
 
 One row per level of a book (`is_snapshot`; a book without a level is one row without a price), per changed level,
-trade, price, and loss. Row groups of about half a million rows, each sorted by (instrument, arrival), so that a market
-reads as one run and its prices and times pack well. Prices and sizes are units of 1e-9. `read_events` gives the events
-back as the recorder wrote them (`observer.store.batch`).
+trade, price, and loss. Row groups of about 130,000 rows, each sorted by (instrument, arrival), so that a market reads
+as one run and its prices and times pack well. Prices and sizes are units of 1e-9. `read_events` gives the events back
+as the recorder wrote them (`observer.store.batch`).
 """
 
 from array import array
@@ -27,7 +27,7 @@ from observer.store.tables import open_parquet, read_group
 from observer.store.trades import TOKENS
 
 SUFFIX = ".parquet"
-GROUP_ROWS = 1 << 19
+GROUP_ROWS = 1 << 17
 _KINDS = ("book", "level", "trade", "price", "lost")  # by their numbers
 _SIDES = ("bid", "ask", "buy", "sell")
 _TAKER = 1  # what to add to records.BUY and SELL to find them in _SIDES

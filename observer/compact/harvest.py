@@ -23,11 +23,12 @@ from observer.store.trades import Trades
 N_CELLS = 3 * len(SIDES)
 _LADDER = (len(SIDES), BOOK_LEVELS, 2)  # prices and sizes of a ladder
 _LEVEL = 1
+_BLOCK_TICKS = 240  # packed together: two minutes of one market
 
 
 @dataclass(frozen=True, slots=True)
 class PackedTicks:
-    """One market's ticks of one segment.
+    """A block of one market's ticks.
 
     Attributes:
         ticks, ladders: how many.
@@ -58,22 +59,35 @@ class Ticks:
 
 
 class _TickColumns:
-    """One market's ticks while a segment is read."""
+    """One market's ticks while a segment is read; all but the last few are packed."""
 
     def __init__(self) -> None:
-        self.times, self.places = array("q"), array("q")
-        self.cells, self.ladders = array("d"), array("d")
+        self._blocks: list[PackedTicks] = []
+        self._clear()
 
     def add(self, tick_ns: int, cells: list[float | None], ladder: list[float | None] | None) -> None:
         if ladder is not None:
-            self.places.append(len(self.times))
-            self.ladders.extend(nan if value is None else value for value in ladder)
-        self.times.append(tick_ns)
-        self.cells.extend(nan if value is None else value for value in cells)
+            self._places.append(len(self._times))
+            self._ladders.extend(nan if value is None else value for value in ladder)
+        self._times.append(tick_ns)
+        self._cells.extend(nan if value is None else value for value in cells)
+        if len(self._times) == _BLOCK_TICKS:
+            self._pack()
 
-    def pack(self) -> PackedTicks:
-        raw = b"".join(part.tobytes() for part in (self.times, self.places, self.cells, self.ladders))
-        return PackedTicks(len(self.times), len(self.places), zstandard.ZstdCompressor(level=_LEVEL).compress(raw))
+    def close(self) -> list[PackedTicks]:
+        if self._times:
+            self._pack()
+        return self._blocks
+
+    def _pack(self) -> None:
+        raw = b"".join(part.tobytes() for part in (self._times, self._places, self._cells, self._ladders))
+        data = zstandard.ZstdCompressor(level=_LEVEL).compress(raw)
+        exact = bytes(memoryview(data))  # the library's own result holds on to the room that incompressible data needs
+        self._blocks.append(PackedTicks(len(self._times), len(self._places), exact))
+        self._clear()
+
+    def _clear(self) -> None:
+        self._times, self._places, self._cells, self._ladders = (array(code) for code in "qqdd")
 
 
 @dataclass
@@ -86,7 +100,7 @@ class Harvest:
         frontier_ns: time of its last tick; 0 without one.
         flaw: why it could not be read to its end; "" where it could.
         markets: market number -> its note.
-        ticks: market number -> its ticks.
+        ticks: market number -> its ticks, in blocks.
         trades: instrument number -> TRADE events of a market's token.
         gaps: spans in which books were unknown, or events not written.
         outcomes: how markets ended. Of both, what is not in the recording yet.
@@ -100,7 +114,7 @@ class Harvest:
     frontier_ns: int = 0
     flaw: str = ""
     markets: dict[int, MarketSeen] = field(default_factory=dict[int, MarketSeen])
-    ticks: dict[int, PackedTicks] = field(default_factory=dict[int, PackedTicks])
+    ticks: dict[int, list[PackedTicks]] = field(default_factory=dict[int, list[PackedTicks]])
     trades: dict[int, list[tuple[Any, ...]]] = field(default_factory=dict[int, list[tuple[Any, ...]]])
     gaps: list[GapSeen] = field(default_factory=list[GapSeen])
     outcomes: list[OutcomeSeen] = field(default_factory=list[OutcomeSeen])
@@ -156,6 +170,6 @@ class Harvester:
         found = self._harvest
         found.flaw = flaw
         found.markets = dict(names.markets)
-        found.ticks = {number: columns.pack() for number, columns in self._ticks.items() if number in names.markets}
+        found.ticks = {number: columns.close() for number, columns in self._ticks.items() if number in names.markets}
         found.prices, found.feed_trades = self._feeds.close()
         return found

@@ -75,7 +75,7 @@ def _write_window(
             of_window.refuse("window", NO_QUOTE, market_id)
     except BadRecording as error:
         say(f"left out, its frames are in raw/: {error}")
-        ticks = sum(piece.ticks.ticks for piece in pieces if piece.ticks is not None)
+        ticks = sum(packed.ticks for piece in pieces for packed in piece.ticks)
         of_window = ImportReport(NAME)
         of_window.seen.update(window=1, tick=ticks)
         of_window.refuse("window", BREAKS_A_LAW, market_id)

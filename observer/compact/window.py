@@ -49,15 +49,15 @@ class Piece:
         return self.harvest.markets[self.number]
 
     @property
-    def ticks(self) -> PackedTicks | None:
-        """Its ticks in this segment."""
-        return self.harvest.ticks.get(self.number)
+    def ticks(self) -> list[PackedTicks]:
+        """Its ticks in this segment, in blocks."""
+        return self.harvest.ticks.get(self.number, [])
 
     @property
     def has_rows(self) -> bool:
         """Whether this segment holds a tick of it, or a trade of its tokens."""
         trades = self.harvest.trades
-        return self.ticks is not None or self.seen.up in trades or self.seen.down in trades
+        return bool(self.ticks) or self.seen.up in trades or self.seen.down in trades
 
 
 def write_window(
@@ -73,7 +73,7 @@ def write_window(
     Raises:
         BadRecording: the window breaks a law that no choice of ticks can mend; nothing of it is written.
     """
-    if all(piece.ticks is None for piece in pieces):
+    if not any(piece.ticks for piece in pieces):
         return False
     market = market_from(pieces[-1].seen.row)
     name = market.market_id
@@ -101,7 +101,7 @@ def _ticks(
     pieces: Sequence[Piece],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], Ladder, list[tuple[int, int]]]:
     """Times, rows and ladders of all pieces, and the spans in which the recorder was started again."""
-    blocks = [(piece.harvest.run_id, piece.ticks.unpack()) for piece in pieces if piece.ticks is not None]
+    blocks = [(piece.harvest.run_id, packed.unpack()) for piece in pieces for packed in piece.ticks]
     recv_ns = np.concatenate([ticks.tick_ns for _, ticks in blocks])
     rows = empty_rows(len(recv_ns))
     rows[:, :N_CELLS] = np.concatenate([ticks.cells for _, ticks in blocks])
