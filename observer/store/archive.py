@@ -134,7 +134,7 @@ def entry_of(path: Path, rows: int, min_ns: int, max_ns: int, counts: dict[str, 
 
 
 def _sealed(body: dict[str, Any]) -> bytes:
-    body = {"format": FORMAT, **body}
+    body = {**body, "format": FORMAT}
     return to_json_bytes({**body, "sha256": hashlib.sha256(to_json_bytes(body)).hexdigest()})
 
 
@@ -144,8 +144,8 @@ def _unsealed(path: Path) -> dict[str, Any]:
         raise BadRecording(f"{path} is missing. Restore it, or compact again: mlx-rl compact --local-dir ...")
     raw = path.read_bytes()
     value = from_json_bytes(raw, path)
-    found = value.pop("sha256", None)
-    if value.get("format") != FORMAT or hashlib.sha256(to_json_bytes(value)).hexdigest() != found:
+    body = {name: item for name, item in value.items() if name != "sha256"}
+    if value.get("format") != FORMAT or _sealed(body) != raw:
         raise BadRecording(
             f"{path} is damaged, or of another format: its content does not match its own hash. Restore it from a copy."
         )

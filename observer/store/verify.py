@@ -1,13 +1,16 @@
 """Hash everything again: is every byte of a recording still the one that was written?
 
-Walks from the indexes down (`dataset.json`, `outcomes/dataset.json`), so a changed, cut or missing file is
-named, and so is a file that nobody listed. Reads bytes only and never looks into an outcome.
+Walks from the indexes down (`dataset.json`, `outcomes/dataset.json`, and `archive.json` of the raw frames and the
+events), so a changed, cut or missing file is named, and so is a file that nobody listed. Sealed segments that wait to
+be compacted are checked by their own checksums. Reads bytes only and never looks into an outcome.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from observer.kit.errors import BadRecording, UsageError
+from observer.store.archive import ARCHIVES, read_archive, read_hour
+from observer.store.archive import INDEX as ARCHIVE_INDEX
 from observer.store.files import sha256_of
 from observer.store.manifest import (
     COMMITTING,
@@ -20,6 +23,9 @@ from observer.store.manifest import (
     tables_below,
 )
 from observer.store.schemas import OUTCOMES, TABLES
+from observer.store.segment import SEALED, scan_segment
+
+_SPOOL = "spool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +57,23 @@ def verify(root: Path | str) -> Verdict:
     verdict = Verdict()
     if (root / COMMITTING).exists():
         _blame(verdict, root, root / COMMITTING, "an import was cut short; run it again")
-    listed = _check_base(root, root, verdict)
+    listed: set[Path] = set()
+    archives = [name for name in ARCHIVES if (root / name).is_dir()]
+    tables = [name for name in (*TABLES, OUTCOMES.name, LOGS) if (root / name).is_dir()]
+    if (
+        tables or not archives or (root / INDEX).exists()
+    ):  # before its first window closes a recording has archives only
+        listed |= _check_base(root, root, verdict)
     if (root / OUTCOMES.name).exists():
         listed |= _check_base(root, root / OUTCOMES.name, verdict)
-    for name in (*TABLES, OUTCOMES.name, LOGS):
+    for name in archives:
+        listed |= _check_archive(root, name, verdict)
+    for name in (*tables, *archives):
         for path in sorted(path for path in (root / name).rglob("*") if path.is_file()):
             if path not in listed:
                 _blame(verdict, root, path, "is listed nowhere: left by a cut-short import, or put there by hand")
+    for path in sorted((root / _SPOOL).glob(f"*/*/*{SEALED}")):
+        _check_segment(verdict, root, path)
     return verdict
 
 
@@ -93,6 +109,43 @@ def _check_base(root: Path, base: Path, verdict: Verdict) -> set[Path]:
             listed.add(folder / name)
             _check_file(verdict, root, folder / name, entry.sha256, entry.bytes)
     return listed
+
+
+def _check_archive(root: Path, name: str, verdict: Verdict) -> set[Path]:
+    """Check what the index of an archive lists; return every path that it accounts for."""
+    base = root / name
+    listed = {base / ARCHIVE_INDEX}
+    try:
+        index = read_archive(root, name)
+        verdict.files += 1
+        verdict.bytes += (base / ARCHIVE_INDEX).stat().st_size
+    except (BadRecording, FileNotFoundError) as error:
+        _blame(verdict, root, base / ARCHIVE_INDEX, str(error) if isinstance(error, BadRecording) else "is missing")
+        return listed | {path for path in base.rglob("*") if path.is_file()}  # nothing can be told of the rest
+    for partition, sha256 in index.items():
+        folder = base / partition
+        listed.add(folder / MANIFEST)
+        try:
+            hour = read_hour(folder / MANIFEST) if _check_file(verdict, root, folder / MANIFEST, sha256) else None
+        except BadRecording as error:
+            _blame(verdict, root, folder / MANIFEST, str(error))
+            hour = None
+        if hour is None:
+            listed |= set(folder.glob(f"*{ARCHIVES[name]}"))  # what they should be is not known
+            continue
+        for file, entry in hour.items():
+            listed.add(folder / file)
+            _check_file(verdict, root, folder / file, entry.sha256, entry.bytes)
+    return listed
+
+
+def _check_segment(verdict: Verdict, root: Path, path: Path) -> None:
+    """Check a sealed segment by its checksums."""
+    found = scan_segment(path)
+    verdict.files += 1
+    verdict.bytes += found.total_bytes
+    if found.flaw or not found.is_ended:
+        _blame(verdict, root, path, f"at byte {found.valid_bytes}: {found.flaw or 'it ends without its end mark'}")
 
 
 def _check_file(verdict: Verdict, root: Path, path: Path, sha256: str, size: int | None = None) -> bool:
