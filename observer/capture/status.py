@@ -33,7 +33,8 @@ def status(clock: Clock, counters: Counters, intake: Intake, sites: dict[str, Si
 
 def _venue(name: str, site: Site, counters: VenueCounters, intake: Intake, now_ns: int) -> dict[str, Any]:
     """One venue: markets, streams, messages and bytes so far, age of the last data, gaps, refusals."""
-    books = [i for i in intake.instruments.values() if i.venue == name]
+    # An underlying of which only bare prices come has no book that could be missing.
+    books = [i for i in intake.instruments.values() if i.venue == name and (i.token or i.book.version)]
     open_streams = [s for s in site.streams.values() if s.connection is not None and not s.connection.done.done()]
     age_s = (now_ns - counters.last_data_ns) / NS_PER_S if counters.last_data_ns else None
     return {
