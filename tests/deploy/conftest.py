@@ -2,6 +2,7 @@
 
 import sys
 import types
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def aws(no_aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
     monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # a second a test
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    with mock_aws(), Calls() as calls:
+    with mock_aws(), Calls() as calls, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Tried to parse AWS::")  # moto knows neither policy nor alarm
         yield calls
 
 
