@@ -23,7 +23,7 @@ from observer.capture.outcomes import Pending
 from observer.capture.site import Site
 from observer.capture.status import status
 from observer.capture.ticker import Ticker
-from observer.kit import log
+from observer.kit import log, notify
 from observer.kit.clock import NS_PER_S
 from observer.kit.errors import StorageFailed
 from observer.ports import Rest, Selection, Venue
@@ -118,12 +118,14 @@ class Daemon:
         work += [child.run() for child in self.children]
         tasks = [asyncio.create_task(job) for job in work]
         stopped = asyncio.create_task(self._wait(duration_s))
+        notify.ready()
         try:
             done, _ = await asyncio.wait({*tasks, stopped}, return_when=asyncio.FIRST_COMPLETED)
             last = self.status()
             for task in done - {stopped}:
                 task.result()  # a loop that ended is a failure, and this raises it
         finally:
+            notify.stopping()
             for task in (*tasks, stopped):
                 task.cancel()
             await asyncio.gather(*tasks, stopped, return_exceptions=True)
@@ -147,6 +149,7 @@ class Daemon:
                 await asyncio.sleep(wait_ns / NS_PER_S)
             self.ticker.catch_up(self.clock.now_ns())
             self._put()
+            notify.alive()
 
     async def _flush(self) -> None:
         """Close the batch early under load."""

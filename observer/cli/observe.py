@@ -37,7 +37,7 @@ def show(result: dict[str, Any]) -> str:
     return (
         table(rows, ["venue", "markets", "messages", "events", "gaps", "reconnects", "refused"])
         + f"\n{result['tick_rows']} tick rows at {result['ticks']} ticks, late by {late['p50']:.1f} ms (p50), "
-        + f"{late['p99']:.1f} ms (p99); {result['spool']['log']['batches']} batches in {result['data_dir']}"
+        + f"{late['p99']:.1f} ms (p99); {result['spool']['log']['written_number'] + 1} batches in {result['data_dir']}"
     )
 
 

@@ -84,7 +84,10 @@ def signer_from(environment: Mapping[str, str] | None = None) -> Signer:
 def _read(path: Path) -> bytes:
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
+        # systemd shows a unit's credentials as 0440, in a folder that only this unit can open.
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        is_guarded = bool(credentials) and path.resolve().is_relative_to(Path(credentials or "").resolve())
+        if mode & 0o077 and not is_guarded:
             raise UsageError(
                 f"kalshi: {KEY_FILE} {path} has mode {mode:04o}, so others can read the key; wanted 0600. "
                 f"Run chmod 600 {path}."

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,9 +28,10 @@ def exchange() -> Iterator[Child]:
         yield child
 
 
-def start(folder: Path, url: str, *flags: str) -> subprocess.Popen[str]:
+def start(folder: Path, url: str, *flags: str, as_json: bool = True) -> subprocess.Popen[str]:
     """The door as a process of its own, recording."""
-    command = [sys.executable, str(ROOT / "observer.py"), "--local-dir", str(folder), "--exchange", url, "--json"]
+    command = [sys.executable, str(ROOT / "observer.py"), "--local-dir", str(folder), "--exchange", url]
+    command += ["--json"] if as_json else []
     return subprocess.Popen(
         [*command, *ONLY, *flags], cwd=folder.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -135,8 +137,10 @@ def test_a_killed_recorder_leaves_no_helper_behind_and_is_mended_at_the_next_sta
             break
         time.sleep(0.05)
     assert not any(Path(f"/proc/{pid}").exists() for pid in helpers)
-    again = start(folder, exchange.url, "--duration", "1")
-    err = again.communicate(timeout=30)[1]
+    again = start(folder, exchange.url, "--duration", "3", as_json=False)
+    out, err = again.communicate(timeout=30)
     assert again.returncode == 0
     assert "recovered" in err
+    assert re.search(r"polymarket +\d", out)
+    assert re.search(r"tick rows at \d+ ticks, late by .* batches in", out)
     assert list(folder.glob("spool/*/wal/*.open")) == []

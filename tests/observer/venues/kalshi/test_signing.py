@@ -137,3 +137,18 @@ def test_nothing_that_is_printed_shows_a_key() -> None:
 
     assert pem(ED25519).splitlines()[1] not in shown
     assert ID not in shown
+
+
+def test_a_credential_of_a_systemd_unit_may_be_readable_by_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "kalshi"
+    file.write_text(pem(ED25519))
+    file.chmod(0o440)
+    environment = {"KALSHI_KEY_ID": "id", "KALSHI_PRIVATE_KEY_FILE": str(file)}
+    with pytest.raises(UsageError, match="mode 0440"):
+        signer_from(environment)
+
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+
+    assert signer_from(environment).headers()["KALSHI-ACCESS-KEY"] == "id"
