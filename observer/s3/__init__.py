@@ -4,6 +4,6 @@
     mlx-rl sync s3://B/P DIR                                        brings it down again
 
 Nothing in a bucket is ever overwritten or deleted. Every file lies under a key made of its path and its SHA-256; an
-index, written last, says which of them make up the recording (docs/decisions/0007). boto3 is imported by
+index, written last, says which of them make up the recording (docs/decisions/0009). boto3 is imported by
 `observer.s3.bucket`, when a bucket is opened, and nowhere else.
 """

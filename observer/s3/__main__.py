@@ -1,7 +1,7 @@
 """`python -m observer.s3 --local-dir DIR --bucket B --prefix P`: upload a data folder for ever, or once.
 
 A process of its own, so that neither boto3 nor a slow network touches the recorder. SIGTERM ends it at once: what is
-under way is given up, and found or sent again at the next start.
+under way is given up, and found or sent again at the next start. It also ends with the process that started it.
 """
 
 import os
@@ -120,9 +120,10 @@ def _once(uploader: Uploader) -> None:
 
 def _for_ever(uploader: Uploader, every_s: float) -> None:
     """Pass after pass until stopped; a failure makes the waits longer, up to a cap, and ends nothing."""
+    parent = os.getppid()
     backoff = Backoff(base_s=BACKOFF_BASE_S, cap_s=BACKOFF_CAP_S)
     told_code, told_at = "", 0.0
-    while True:
+    while os.getppid() == parent:  # a helper does not outlive the recorder
         delivered = uploader.delivered
         try:
             uploader.step()

@@ -122,7 +122,7 @@ def swift_server(folder: Path, *, tls: bool = False) -> Iterator[SwiftServer]:
     python = side_env("swift", SWIFT)
     names = ("account", "container", "object", "proxy", "memcached")
     ports = dict(zip(names, _free_ports(len(names)), strict=True))
-    ca = _certificate(folder) if tls else None
+    ca = make_certificate(folder) if tls else None
     _configure(folder, python, ports, ca)
     commands = [[str(python), "-c", _LAUNCH, str(folder), _module(kind), str(folder / f"{kind}.conf")]
                 for kind in names[:4]]  # fmt: skip
@@ -192,7 +192,7 @@ def _stop(process: subprocess.Popen[Any]) -> None:
         process.wait()
 
 
-def _certificate(folder: Path) -> Path:
+def make_certificate(folder: Path) -> Path:
     """A self-signed certificate for 127.0.0.1 with its key beside it; returns the certificate's path."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization

@@ -139,6 +139,18 @@ def test_other_bytes_under_our_key_are_left_alone(quirky: QuirkServer) -> None:
     assert stored(quirky) == {key_of(entry): b"somebody else's", key_of(entry, 2): DATA}
 
 
+@pytest.mark.parametrize(
+    ("data", "sha256"), [(DATA[:-1] + b"x", "0" * 64), (DATA[:1000], hashlib.sha256(DATA).hexdigest())]
+)
+def test_another_hash_or_size_is_enough_to_know(quirky: QuirkServer, data: bytes, sha256: str) -> None:
+    entry = entry_of(DATA)
+    courier = courier_to(quirky.port)
+    courier.bucket.put(key_of(entry), data, sha256, only_new=True)
+    courier.bucket.read = lambda key: pytest.fail("read back")  # type: ignore[method-assign]
+
+    assert courier.deliver(entry, DATA).copy == 2
+
+
 @pytest.mark.parametrize("conditional", ["refused", "ignored"])
 def test_a_store_without_conditions_is_asked_first(quirky: QuirkServer, conditional: str) -> None:
     quirky.quirks.add("ignore")

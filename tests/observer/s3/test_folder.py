@@ -92,10 +92,13 @@ def test_a_manifest_that_is_not_the_listed_one_is_damaged(tmp_path: Path) -> Non
     assert path not in shot.entries
 
 
-def test_a_damaged_index_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("old", "new"), [(b'"logs"', b'"Logs"'), (b'"dataset_id": "', b'"dataset_id": "0'), (b"{", b"")]
+)
+def test_a_damaged_index_is_named(tmp_path: Path, old: bytes, new: bytes) -> None:
     root = make_recording(tmp_path / "data", windows=2)
     index = root / "dataset.json"
-    index.write_bytes(index.read_bytes().replace(b'"logs"', b'"Logs"'))
+    index.write_bytes(index.read_bytes().replace(old, new, 1))
     add_archive(root, "100-a", b"frames")
 
     shot = Folder(root).look()

@@ -1,5 +1,7 @@
 """What the probe finds out about stores of every manner."""
 
+from pathlib import Path
+
 import pytest
 
 from observer.s3.bucket import Bucket
@@ -7,6 +9,7 @@ from observer.s3.errors import StoreError
 from observer.s3.probe import Abilities, probe
 from tests.observer.s3.conftest import bucket_at
 from tests.samples.quirk_server import QuirkServer
+from tests.samples.swift_server import make_certificate
 
 
 def test_moto_honours_conditions_and_checks_no_checksum(moto: Bucket) -> None:
@@ -20,13 +23,24 @@ def test_moto_honours_conditions_and_checks_no_checksum(moto: Bucket) -> None:
         ("ignore", Abilities("ignored", "unchecked", returns_checksum=False)),
         ("400-checksum", Abilities("honoured", "refused", returns_checksum=False)),
         ("check", Abilities("honoured", "checked", returns_checksum=False)),
-        ("411", Abilities("honoured", "unchecked", returns_checksum=False)),  # no chunked body is ever sent there
     ],
 )
 def test_bad_manners_are_found_out(quirky: QuirkServer, quirk: str, found: Abilities) -> None:
     quirky.quirks.add(quirk)
 
     assert probe(bucket_at(quirky.endpoint)) == found
+
+
+@pytest.mark.parametrize("quirk", ["411", "501"])
+def test_over_tls_no_chunked_body_is_sent_to_a_store_that_refuses_it(
+    quirk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = make_certificate(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+    with QuirkServer("411", quirk, certificate=certificate) as server:
+        found = probe(bucket_at(server.endpoint))
+
+    assert found.conditional == ("refused" if quirk == "501" else "honoured")
 
 
 def test_a_store_that_stores_nothing_is_not_trusted(quirky: QuirkServer) -> None:

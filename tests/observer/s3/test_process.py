@@ -108,6 +108,27 @@ def test_a_second_uploader_of_the_same_folder_is_refused(
     assert "written by another process" in capsys.readouterr().err
 
 
+def test_it_does_not_outlive_the_process_that_started_it(root: Path, quirky: QuirkServer) -> None:
+    command = [sys.executable, "-m", "observer.s3", *flags(root, quirky.endpoint), "--every", "0.1"]
+    status = root / "spool" / "upload.json"
+    recorder = f"import subprocess, sys, time; subprocess.Popen({command!r}, stderr=subprocess.DEVNULL); time.sleep(60)"
+    parent = subprocess.Popen([sys.executable, "-c", recorder])
+    _await(status, "idle")
+
+    parent.kill()
+    parent.wait()
+
+    _await(status, "stopped")
+
+
+def _await(status: Path, state: str) -> None:
+    """Wait until the uploader says so."""
+    deadline = time.monotonic() + 20
+    while not status.exists() or json.loads(status.read_text())["state"] != state:
+        assert time.monotonic() < deadline, status.read_text() if status.exists() else "no status"
+        time.sleep(0.05)
+
+
 def test_killed_in_the_middle_it_goes_on_from_there(root: Path, quirky: QuirkServer) -> None:
     make_recording(root, windows=30)
     command = [sys.executable, "-m", "observer.s3", *flags(root, quirky.endpoint)]

@@ -16,6 +16,7 @@ from observer.s3.uploader import Uploader
 from tests.observer.s3.conftest import BUCKET, bucket_at
 from tests.observer.s3.test_folder import files_below
 from tests.samples.archives import HOUR, add_archive
+from tests.samples.fault_proxy import HEAD_BYTES, FaultProxy
 from tests.samples.quirk_server import QuirkServer
 from tests.samples.recordings import make_recording
 
@@ -91,7 +92,7 @@ def test_without_its_ledger_it_asks_and_sends_nothing_again(quirky: QuirkServer,
 
     again = upload(root, bucket_at(quirky.endpoint))
 
-    assert again.status.uploaded_files == 0
+    assert (again.status.uploaded_files, again.status.found_files) == (0, 0)  # the newest index named them
     assert quirky.puts - puts == 3  # the probe's
 
 
@@ -100,9 +101,11 @@ def test_without_ledger_or_index_every_file_is_found_by_asking(quirky: QuirkServ
     shutil.rmtree(root / ".upload")
     for path in [path for path in quirky.objects if "/index/" in path]:
         del quirky.objects[path]
+    puts = quirky.puts
 
     again = upload(root, bucket_at(quirky.endpoint))
 
+    assert quirky.puts - puts == 3 + 3  # the probe's, two lists and the index: no file is sent to be refused
     assert again.status.uploaded_files == 0
     assert again.status.found_files == len(expected(root))
 
@@ -174,6 +177,23 @@ def test_a_store_that_is_down_is_counted_and_tried_again(quirky: QuirkServer, ro
     assert (up["pending_files"], up["oldest_unuploaded_s"], up["wait_s"]) == (0, 0.0, 0.0)
     assert set(expected(root)) <= set(objects(quirky))
     uploader.close()
+
+
+def test_what_failed_is_asked_for_before_it_is_sent_again(quirky: QuirkServer, root: Path) -> None:
+    with FaultProxy(quirky.port) as proxy:
+        uploader = Uploader(root, bucket_at(f"http://127.0.0.1:{proxy.port}"), publish_every_s=0.0)
+        uploader.step()
+        add_archive(root, "200-b", bytes(range(256)) * 100)
+        proxy.set("lose", after=HEAD_BYTES, times=2)  # the two large files' answers
+        with pytest.raises(StoreError):
+            uploader.step()
+        proxy.set("none")
+        puts = quirky.puts
+        uploader.step()
+        uploader.close()
+
+    assert quirky.puts - puts == 2  # a list and the index: the bucket held the files
+    assert set(expected(root)) <= set(objects(quirky))
 
 
 def test_a_dead_store_is_not_asked_for_every_file(quirky: QuirkServer, root: Path) -> None:
