@@ -1,19 +1,24 @@
 """Virtual time: it can be followed from outside, and what is due happens in a fixed order."""
 
-import time
+import pytest
 
 from observer.exchange.agenda import Agenda
 from observer.exchange.clock import VirtualClock
 
 
-def test_one_reading_is_enough_to_follow_the_clock() -> None:
-    clock = VirtualClock(1_000_000_000, speed=100.0)
+def test_one_reading_is_enough_to_follow_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    mono = [5_000]
+    monkeypatch.setattr("observer.exchange.clock.time.monotonic_ns", lambda: mono[0])
+    clock = VirtualClock(1_000_000, speed=100.0)
+    mono[0] = 7_000
     reading = clock.reading()
+    mono[0] = 10_000
 
-    mono_ns = time.monotonic_ns()
-    followed = reading["now_ns"] + int((mono_ns - reading["mono_ns"]) * reading["speed"])
+    followed = reading["now_ns"] + int((mono[0] - reading["mono_ns"]) * reading["speed"])
 
-    assert 0 <= clock.now_ns() - followed < 100 * 50_000_000  # at most 50 ms of the machine's time between the two
+    assert reading == {"now_ns": 1_200_000, "speed": 100.0, "mono_ns": 7_000}
+    assert followed == clock.now_ns() == 1_500_000
+    assert clock.real_s_until(1_500_000 + 100 * 1_000_000_000) == pytest.approx(1.0)
 
 
 def test_what_is_due_together_happens_in_the_order_it_was_put_down() -> None:

@@ -29,7 +29,7 @@ async def flooded(url: str, wanted: list[str]) -> ClientConnection:
 
 async def first(url: str, wanted: list[str], n: int) -> list[str]:
     ws = await flooded(url, wanted)
-    found = [str(await ws.recv()) for _ in range(n)]
+    found = [str(await asyncio.wait_for(ws.recv(), 10)) for _ in range(n)]
     ws.transport.abort()
     return found
 
