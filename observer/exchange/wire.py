@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -46,8 +47,13 @@ def ms(ns: int) -> int:
 def rfc3339(ns: int, decimals: int = 6) -> str:
     """`2026-11-20T14:03:27.123456Z`."""
     seconds, rest = divmod(ns, NS_PER_S)
-    stamp = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{stamp}.{rest // 10 ** (9 - decimals):0{decimals}d}Z" if decimals else f"{stamp}Z"
+    part = f".{rest // 10 ** (9 - decimals):0{decimals}d}" if decimals else ""
+    return f"{_second(seconds)}{part}Z"
+
+
+@lru_cache(maxsize=8_192)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def dice(*names: object) -> random.Random:

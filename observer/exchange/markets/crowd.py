@@ -89,11 +89,13 @@ class Crowd:
         book, tick = self.market.books[UP], self.market.tick
         bid = min(max(math.ceil(fair * SCALE / tick) - 1, 0), SCALE // tick - 1)
         ask = bid + 1 + (self._dice.random() < 0.1)
-        gone = [(BID, price) for price, _ in book.top(BID, _MOST_LEVELS) if price > bid * tick]
-        gone += [(ASK, price) for price, _ in book.top(ASK, _MOST_LEVELS) if price < ask * tick]
-        for side in (BID, ASK):
-            far = book.top(side, 2 * _MOST_LEVELS)[_MOST_LEVELS:]
-            gone += [(side, price) for price, _ in far]
+        gone: list[tuple[int, int]] = []
+        for side, limit in ((BID, bid * tick), (ASK, ask * tick)):
+            # The grid ends, so a whole side is never long; all of it may lie beyond the fair price after a jump.
+            for place, (price, _) in enumerate(book.top(side, SCALE // tick)):
+                is_beyond = price > limit if side == BID else price < limit
+                if is_beyond or _MOST_LEVELS <= place < 2 * _MOST_LEVELS:
+                    gone.append((side, price))
         come = [(BID, (bid - i) * tick) for i in range(_NEAR)] + [(ASK, (ask + i) * tick) for i in range(_NEAR)]
         return [(UP, side, price, 0) for side, price in gone] + [
             (UP, side, price, self._size())

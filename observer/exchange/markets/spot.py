@@ -121,10 +121,7 @@ class SpotBook:
         bid, ask = (mid - 1 - roll.randint(0, 1)) * grid, (mid + 1 + roll.randint(0, 1)) * grid
         levels: list[tuple[int, int, int]] = []
         for side, limit in ((BID, bid), (ASK, ask)):
-            for price, _ in book.top(side, 40):
-                if (price <= limit) if side == BID else (price >= limit):
-                    break
-                levels.append((side, price, 0))
+            levels += [(side, price, 0) for price in self._beyond(side, limit)]
             if not book.size_at(side, limit):
                 levels.append((side, limit, self._size()))
         self.put(levels)
@@ -133,6 +130,15 @@ class SpotBook:
             self._trade()
             return
         self.put([self._nudge(roll.choice((BID, ASK))) for _ in range(roll.randint(1, 3))])
+
+    def _beyond(self, side: int, limit: int) -> list[int]:
+        """Prices of a side that are better than its limit: all of them, however far the price has jumped."""
+        n, found = 20, []
+        while True:
+            found = [price for price, _ in self.book.top(side, n) if (price > limit if side == BID else price < limit)]
+            if len(found) < n:
+                return found
+            n *= 4
 
     def _trade(self) -> None:
         side = self._dice.choice((BUY, SELL))

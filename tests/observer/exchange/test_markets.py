@@ -147,6 +147,41 @@ def test_a_spot_book_is_never_crossed_nor_empty_and_its_ids_count_every_change(c
     assert sum(step.trade is not None for step in seen) > 100
 
 
+class _Jumping(Walk):
+    """A price that jumps by a fifth every ten seconds, as after a long standstill."""
+
+    def price(self, ns: int) -> float:
+        return super().price(ns) * (1.0 if (ns - START_NS) // (10 * NS_PER_S) % 2 else 1.2)
+
+
+def test_no_jump_of_the_price_crosses_a_spot_book() -> None:
+    floor = Floor(0, START_NS, 1.0)
+    book = SpotBook(floor, "x/BTC", _Jumping(0, COINS["BTC"], START_NS), COINS["BTC"].grids["kraken"])
+    book.deepen(500)
+    crossed: list[int] = []
+    book.watchers.append(lambda book, step: crossed.append(book.book.is_crossed))
+
+    floor.agenda.run_until(START_NS + 60 * NS_PER_S)
+
+    assert len(crossed) > 500
+    assert not any(crossed)
+
+
+@pytest.mark.parametrize("tick", [COARSE, FINE])
+def test_no_jump_of_the_fair_price_crosses_a_binary_book(tick: int) -> None:
+    floor, watch = Floor(0, START_NS, 1.0), _Watch()
+    market = Binary("m", tick, START_NS)
+    market.apply(0, [(UP, BID, price, SCALE) for price in range(tick, SCALE // 2, tick)])
+    crowd = Crowd(floor, market, lambda ns: 0.1 + 0.8 * (ns // (10 * NS_PER_S) % 2), 10.0, may_switch=False)
+    market.watchers.append(watch)
+    crowd.start()
+
+    floor.agenda.run_until(START_NS + 60 * NS_PER_S)
+
+    assert len(watch.steps) > 100  # each was checked by the watcher
+    assert len(market.books[UP].top(BID, 1_000)) <= 60
+
+
 prices = st.integers(1, 99).map(lambda p: p / 100)
 hundredths = st.integers(1, 500_000).map(lambda s: s / 100)
 
