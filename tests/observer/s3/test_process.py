@@ -1,5 +1,6 @@
 """The uploader as the process that the recorder starts: flags, exit codes, one at a time, ends when told to."""
 
+import contextlib
 import json
 import os
 import signal
@@ -113,12 +114,17 @@ def test_it_does_not_outlive_the_process_that_started_it(root: Path, quirky: Qui
     status = root / "spool" / "upload.json"
     recorder = f"import subprocess, sys, time; subprocess.Popen({command!r}, stderr=subprocess.DEVNULL); time.sleep(60)"
     parent = subprocess.Popen([sys.executable, "-c", recorder])
-    _await(status, "idle")
+    try:
+        _await(status, "idle")
 
-    parent.kill()
-    parent.wait()
+        parent.kill()
+        parent.wait()
 
-    _await(status, "stopped")
+        _await(status, "stopped")
+    finally:
+        parent.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(json.loads(status.read_text())["pid"], signal.SIGKILL)
 
 
 def _await(status: Path, state: str) -> None:
