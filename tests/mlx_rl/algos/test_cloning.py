@@ -108,6 +108,28 @@ def test_hold_weight_scales_hold_alone() -> None:
     assert weight[0].tolist() == [[0, 0, 1], [0.25, 0, 0], [0.25, 0, 0]]
 
 
+def test_bc_reports_how_often_hold_is_best() -> None:
+    data = ToyData.random(1, 10, 18, 5, seed=0)
+    data.q = masked(np.zeros((10, 3, 3), np.float32))
+    data.q[:6, 0, 1] = 1.0  # flat: BUY in six of ten samples; in the two held positions HOLD always
+
+    assert plain_bc().fit(data, np.arange(10)) == {"hold_share": pytest.approx(1 - 6 / 30)}
+
+
+def test_accuracy_is_how_often_the_best_allowed_logit_is_the_best_action() -> None:
+    data = ToyData.random(2, 16, 18, 5, seed=0)
+    targets = plain_bc().targets(data.q[:32])
+    parts, _ = loss_and_gradient(data, targets)
+    batch = Gather(data, 5, 32)(np.arange(32), 0)
+    x = loss_inputs(batch, targets)
+    network = build(ARCHITECTURE, seed=1)
+    encoded = np.array(network.encode(mx.array(x["window"]), mx.array(x["is_real"])))
+    logits, _, _ = network.heads(mx.array(x["states"]), mx.array(np.repeat(encoded[:, None], 3, axis=1)))
+    chosen = np.where(x["is_allowed"], np.array(logits), -np.inf).argmax(-1)
+
+    assert parts[4] == pytest.approx(np.mean(chosen == x["best"]))
+
+
 def test_markets_without_any_difference_cannot_be_learnt() -> None:
     data = ToyData.random(1, 10, 18, 5, seed=0)
     data.q = masked(np.zeros((10, 3, 3), np.float32))

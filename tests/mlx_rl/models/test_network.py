@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 
 from mlx_rl.artifact.manifest import TransformerArchitecture, preset, weight_shapes
+from mlx_rl.features.scaler import Scaler
+from mlx_rl.features.schema import schema_for
+from mlx_rl.models import policy as policies
 from mlx_rl.models.initial import initial_weights
 from mlx_rl.models.network import Network, build
+from mlx_rl.models.policy import MlxPolicy
+from mlx_rl.nn.attention import key_bias
 from mlx_rl.nn.backend import mx, nn
 
 SMALL = TransformerArchitecture(n_features=18, seq_len=7, d_model=16, n_heads=2, n_layers=2, d_ff=32, temporal_dim=8)
@@ -92,3 +97,37 @@ def test_first_weights_depend_on_the_seed_alone() -> None:
 
     assert all(np.array_equal(value, initial_weights(SMALL, 0)[name]) for name, value in same.items())
     assert not np.array_equal(same["encoder.input.weight"], other["encoder.input.weight"])
+
+
+def test_first_weights_are_uniform_within_one_over_the_root_of_the_inputs() -> None:
+    made = initial_weights(preset("transformer"), 0)
+    up = made["encoder.layers.0.ff1.weight"]  # 64 inputs: within 1/8
+
+    assert 0.124 < np.abs(up).max() <= 0.125
+    assert np.std(up) == pytest.approx(0.125 / np.sqrt(3), rel=0.02)  # of a uniform law
+    assert np.abs(made["encoder.layers.0.ff1.bias"]).max() <= 0.125
+    assert np.all(made["encoder.layers.0.ln1.weight"] == 1)
+    assert np.all(made["encoder.layers.0.ln1.bias"] == 0)
+
+
+def test_attention_is_shown_layer_by_layer() -> None:
+    network = build(SMALL, seed=1)
+    x, is_real = window(SMALL)
+    _, shown = network.encoder.weigh(x, is_real)
+    first = network.encoder.layers[0].weigh(network.encoder._enter(x), key_bias(is_real), SMALL.seq_len)[1]
+
+    assert shown.shape == (5, 2, 2, 7)  # windows, layers, heads, slots
+    assert np.allclose(shown[:, 0], first, atol=1e-6)
+    assert not np.allclose(shown[:, 1], first, atol=1e-3)
+
+
+def test_many_windows_are_encoded_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policies, "AT_ONCE", 4)
+    policy = MlxPolicy("m", build(SMALL, seed=1), schema_for("state18"), Scaler.identity(18))
+    x, is_real = (np.array(part) for part in window(SMALL, 11))
+    alone = np.concatenate([policy.encode(x[i : i + 1], is_real[i : i + 1]) for i in range(11)])
+
+    assert np.allclose(policy.encode(x, is_real), alone, atol=1e-6)
+    assert policy.attention is not None
+    assert policy.attention(x, is_real).shape == (11, 2, 2, 7)
+    assert policy.encode(x[:0], is_real[:0]).shape == (0, 8)

@@ -37,6 +37,12 @@ def test_the_explicit_path_equals_the_fused_one(n_queries: int, activation: str)
     assert np.all(np.array(weights)[..., :2] == 0)
 
 
+def test_the_weights_shown_are_the_last_tokens() -> None:
+    made, x, bias = layer(), tokens(), key_bias(first_real(1))
+
+    assert np.allclose(made.weigh(x, bias, L)[1], made.weigh(x, bias, 1)[1], atol=1e-6)
+
+
 @settings(max_examples=20, deadline=None)
 @given(noise=st.floats(-1e4, 1e4, width=32), start=st.integers(0, L - 1))
 def test_noise_in_padded_slots_never_reaches_the_last_token(noise: float, start: int) -> None:

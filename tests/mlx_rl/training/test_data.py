@@ -54,3 +54,11 @@ def test_arrays_that_do_not_belong_together_are_refused() -> None:
 
     with pytest.raises(UsageError, match=r"dataset array value is \(9, 3\) float32; the trainer wants \(10, 3\)"):
         check_data(data, np.arange(10))
+
+
+def test_arrays_of_another_type_are_refused() -> None:
+    data = ToyData.random(windows=2, ticks=5, features=3, seq_len=4, seed=1)
+    data.q = data.q.astype(np.float64)
+
+    with pytest.raises(UsageError, match=r"dataset array q is \(10, 3, 3\) float64; the trainer wants .* float32"):
+        check_data(data, np.arange(10))

@@ -16,7 +16,7 @@ from mlx_rl.training.data import Gather
 from mlx_rl.training.guard import NotFinite
 from mlx_rl.training.inputs import imagine, loss_inputs
 from mlx_rl.training.loop import Trained, train
-from mlx_rl.training.optimizer import Layout, rate_at
+from mlx_rl.training.optimizer import Layout, adamw, rate_at, step_scalars
 from mlx_rl.training.run_folder import Position, RunFolder
 from mlx_rl.training.settings import TrainSettings
 from mlx_rl.training.step import Stepper
@@ -87,6 +87,22 @@ def test_one_and_two_streams_compute_the_same_step(architecture: BaseArchitectur
     assert np.allclose(weights[0][1], weights[1][1], atol=1e-6)
     assert weights[0][2] == pytest.approx(weights[1][2], rel=1e-5)
     assert np.quantile(np.abs(weights[0][0] - weights[1][0]), 0.99) <= 1e-6
+
+
+def test_a_step_decays_and_clips_as_the_settings_say() -> None:
+    data, wbc = ToyData.random(8, 40, 18, 5, seed=0), WeightedCloning(WBCSettings())
+    batch = Gather(data, 5, 64)(np.arange(64), 1)
+    x = loss_inputs(batch, wbc.targets(batch.q))
+    stepper = Stepper(build(BASE, 0), TrainSettings(weight_decay=0.3, clip_norm=0.01), 1)
+    state = stepper.layout.start(stepper.network.flat())
+    _, gradient = stepper.gradient(state.weights, {name: mx.array(a) for name, a in x.items()}, None)
+    expected, norm = adamw(state, gradient, step_scalars(1e-2, 4, 0.3), stepper.layout.is_decayed, clip=0.01)
+    after, outcome = stepper(state, x, 1e-2, 4)
+
+    assert norm.item() > 0.01
+    assert outcome.gradient_norm == pytest.approx(norm.item(), rel=1e-5)
+    assert np.allclose(after.weights, expected.weights, atol=1e-6)
+    assert np.allclose(after.mean, expected.mean, atol=1e-8)
 
 
 def test_one_and_two_streams_compute_the_same_gradient() -> None:
