@@ -16,7 +16,7 @@ from observer.exchange.fault import Happened
 from observer.exchange.floor import Floor
 from observer.exchange.trouble import Trouble
 
-_TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+_TEXT, _CLOSE, _PING, _PONG = 0x1, 0x8, 0x9, 0xA
 # A reader that lets this much pile up is treated as its venue treats a slow one.
 _MOST_UNREAD_BYTES = 8 << 20
 _CLOSE_WAIT_S = 1.0
@@ -111,7 +111,7 @@ class Peer:
         self._transport, self._ws = request.transport, ws
         self._tasks: list[asyncio.Task[None]] = []
         self._pong_due = False
-        self._is_slow = False
+        self._is_slow, self._most_unread_bytes = False, _MOST_UNREAD_BYTES
         self._is_closing = False
 
     def matches(self, venue: str, stream: str, conn: int) -> bool:
@@ -138,12 +138,12 @@ class Peer:
         self._write(_TEXT, payload)
 
     def raw(self, payload: bytes) -> None:
-        """Send a text frame past all faults but half-openness; for what faults put in."""
-        self._write(_TEXT, payload)
+        """Send a text frame past all faults but half-openness; for what faults put in.
 
-    def binary(self, payload: bytes) -> None:
-        """Send a binary frame, as `raw` does."""
-        self._write(_BINARY, payload)
+        A bomb says nothing about its reader, so its bytes do not count against it.
+        """
+        self._most_unread_bytes += len(payload)
+        self._write(_TEXT, payload)
 
     @property
     def is_gone(self) -> bool:
@@ -225,7 +225,7 @@ class Peer:
         if self.is_half_open or self.is_gone:
             return
         self._transport.write(frame(opcode, payload))
-        if not self._is_slow and self.unread_bytes > _MOST_UNREAD_BYTES:
+        if not self._is_slow and self.unread_bytes > self._most_unread_bytes:
             self._is_slow = True
             self.floor.faults.note("slow", self)
             assert self.session is not None

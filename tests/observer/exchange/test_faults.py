@@ -291,6 +291,21 @@ def test_a_fault_without_a_duration_waits_for_the_first_connection_and_is_over(s
     assert len(later.texts()) - len(struck.texts()) == 1
 
 
+def test_what_piles_up_unread_is_answered_as_the_venue_does_and_logged(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer, session = join(stage)
+    closed: list[str] = []
+    monkeypatch.setattr(session, "slow", lambda: closed.append("slow"))
+    monkeypatch.setattr(peer.transport, "get_write_buffer_size", lambda: 9 << 20)
+
+    stage.run(5)
+
+    assert closed == ["slow"]
+    (entry,) = entries(stage, "slow")
+    assert (entry.fault, entry.keys) == (0, set(tokens(stage)))
+
+
 def test_a_fault_can_be_called_off(stage: Stage) -> None:
     peer, _ = join(stage)
     number = arm(stage, "freeze")

@@ -171,6 +171,22 @@ def test_a_connection_ends_as_the_fault_says(child: Child, fault: dict[str, Any]
     assert child.get("/control/connections") == []
 
 
+def test_a_bomb_that_waits_unread_does_not_make_its_reader_a_slow_one(child: Child) -> None:
+    wanted = tokens(child)
+
+    async def read() -> list[Any]:
+        ws = await connect(url(child, "polymarket.market"), max_size=None, max_queue=1, ping_interval=None)
+        await ws.send(json.dumps({"type": "market", "assets_ids": wanted}))
+        child.post("/control/faults", {"kind": "bomb_big", "venue": "polymarket"})
+        await asyncio.sleep(1.0)
+        bombed = child.get("/control/log")[-1]
+        found = [bombed["kind"], len(child.get("/control/connections"))]
+        ws.transport.abort()
+        return found
+
+    assert asyncio.run(read()) == ["bomb_big", 1]
+
+
 def test_a_half_open_connection_answers_no_ping(child: Child) -> None:
     wanted = tokens(child)
 
