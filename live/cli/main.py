@@ -35,7 +35,7 @@ DOORS = Registry(
 )
 
 ABOUT: dict[str, str] = {
-    "observe": "record live markets to disk (not built yet)",
+    "observe": "record live markets to disk, and to a bucket",
     "exchange": "serve a loopback exchange that speaks the venues' protocols",
     "import": "bring a recording made by others into a store, refusing what is wrong",
     "synthetic": "make a recording of a market whose best policy is known",

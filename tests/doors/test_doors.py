@@ -54,7 +54,6 @@ def test_an_unknown_flag_is_misuse(door: str) -> None:
 @pytest.mark.parametrize(
     "args",
     [
-        ("observer.py", "--markets", "all", "--duration", "1"),
         ("run.py", "random", "--live"),
         ("run.py", "rl-transformer", "--train"),
         ("run.py", "random", "--dashboard"),
@@ -73,7 +72,8 @@ def test_the_installed_command_lists_every_command() -> None:
 
     assert done.returncode == 0, done.stderr
     words = (
-        "observe train evaluate compare export run replay import data features synthetic dashboard doctor demo prove"
+        "observe exchange compact sync train evaluate compare export run replay import data features synthetic "
+        "dashboard doctor demo prove"
     )
     for word in words.split():
         assert f"\n  {word}" in done.stdout, word
