@@ -1,8 +1,11 @@
 """The compiled kernels compute what MLX's own operations compute, outputs and gradients, at any shape."""
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -40,6 +43,16 @@ def agree(function: Callable[..., mx.array], *inputs: mx.array) -> None:
 
 def normal(*shape: int, seed: int = 0) -> mx.array:
     return mx.random.normal(shape, key=mx.random.key(seed))
+
+
+def test_where_they_can_be_compiled_the_kernels_are_there() -> None:
+    """Else a kernel that does not compile, or fails its first call, would only skip the tests below."""
+    if sys.platform != "linux" or shutil.which("g++") is None or find_spec("nanobind") is None:
+        pytest.skip("the kernels are compiled on Linux, with g++ and nanobind")
+    if os.environ.get(native.SWITCH) == "0":
+        pytest.skip(f"{native.SWITCH}=0")
+
+    assert fused.NATIVE is not None, fused.WHY_NOT
 
 
 @needs_kernels
