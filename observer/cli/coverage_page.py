@@ -56,6 +56,7 @@ def page(result: dict[str, Any]) -> str:
             else "<p>None.</p>",
             f"<h2>Markets{of_all}</h2>",
             _table(worst, _MARKETS),
+            *(_recorder(result["recorder"]) if result["recorder"] is not None else ()),
             "</html>\n",
         ]
     )
@@ -71,6 +72,36 @@ _MARKETS = {
     "missing_frac": "missing quotes", "mid_low": "lowest mid", "mid_high": "highest mid", "gaps": "gaps",
     "gaps_s": "gap s", "outcome": "outcome",
 }  # fmt: skip
+
+
+RECORDED = {
+    "venue": "venue", "frames": "frames", "payload_bytes": "frames' bytes", "raw_bytes": "raw bytes",
+    "raw_frac": "of them", "events": "event rows", "events_bytes": "event bytes", "refused": "refused",
+    "reconnects": "reconnects", "gaps": "gaps", "gaps_s": "gaps s",
+}  # fmt: skip
+_LISTS = (
+    ("refused", "Frames refused (kept raw)", {"venue": "venue", "reason": "because", "frames": "frames"}),
+    ("closed", "Connections that ended", {"venue": "venue", "reason": "because", "times": "times"}),
+    ("gaps", "Books unknown", {"venue": "venue", "reason": "because", "spans": "spans", "seconds": "seconds"}),
+    ("dropped", "Not written", {"what": "what", "reason": "because", "rows": "rows"}),
+)
+
+
+def _recorder(found: dict[str, Any]) -> list[str]:
+    """What the live recorder adds."""
+    lists = [
+        part
+        for name, title, columns in _LISTS
+        for part in (f"<h3>{title}</h3>", _table(found[name], columns) if found[name] else "<p>None.</p>")
+    ]
+    return [
+        "<h2>Recorded live</h2>",
+        f"<p>{escape(found['first'])} to {escape(found['last'])}: {found['ticks']:,} ticks of the grid, late by p50 "
+        f"{found['late_ms_p50']:.3g} ms, p99 {found['late_ms_p99']:.3g} ms, at most {found['late_ms_max']:.3g} ms; "
+        f"{found['clock_steps']:,} steps of the wall clock.</p>",
+        _table(found["venues"], RECORDED),
+        *lists,
+    ]
 
 
 def _table(rows: list[dict[str, Any]], columns: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""`mlx-rl data report|verify`: what a recording holds, and whether it is still what was written."""
+"""`mlx-rl data report|verify|du|rebuild`: what a recording holds and takes, and whether it is what was written."""
 
 import sys
 from collections.abc import Sequence
@@ -14,11 +14,15 @@ from observer.kit.errors import BadRecording
 
 USAGE = """usage: mlx-rl data report [--data-dir DIR] [--html FILE] [--json]
        mlx-rl data verify [--data-dir DIR] [--json]
+       mlx-rl data du [--data-dir DIR] [--usd-per-gb-month USD] [--json]
+       mlx-rl data rebuild --data-dir DIR --into DIR [--json]
 
-report  print what a recording covers, what it lacks and what its imports refused
-verify  hash every file again and name the damaged ones; exit 1 if there are any
+report   print what a recording covers, what it lacks and what was refused
+verify   hash every file again and name the damaged ones; exit 1 if there are any
+du       print how many bytes it takes, by table and market-day, and what a month costs on S3
+rebuild  read its raw frames again, by today's decoders, into another folder
 
-Nothing is changed. `mlx-rl data report --help` tells the flags.
+The recording is not changed. `mlx-rl data report --help` tells the flags.
 """
 _WORST = 20
 
@@ -42,10 +46,17 @@ class VerifySettings(BaseModel):
 
 def report(settings: ReportSettings) -> dict[str, Any]:
     """Read the recording once and describe it."""
+    from observer.compact.report import recorder_report
     from observer.store import coverage
+    from observer.store.manifest import INDEX
     from observer.store.reader import Recording
 
-    result = coverage.report(Recording(settings.data_dir))
+    recorder = recorder_report(settings.data_dir)
+    if recorder is not None and not (settings.data_dir / INDEX).exists():
+        result = coverage.nothing(settings.data_dir)
+    else:
+        result = coverage.report(Recording(settings.data_dir))
+    result["recorder"] = recorder
     if settings.html is not None:
         from observer.cli.coverage_page import page
 
@@ -92,7 +103,33 @@ def show_report(result: dict[str, Any]) -> str:
         (f"the {_WORST} markets with the least coverage (all of them: --json)\n" if few else "")
         + table([_market_row(market) for market in worst], _MARKET_HEADER)
     )
+    if result["recorder"] is not None:
+        parts += _recorder_parts(result["recorder"])
     return "\n\n".join(part for part in parts if part)
+
+
+def _recorder_parts(found: dict[str, Any]) -> list[str]:
+    """What the live recorder adds: one table a question, none where there is nothing to tell."""
+    from observer.cli.coverage_page import RECORDED
+
+    late = f"p50 {found['late_ms_p50']:.3g} ms, p99 {found['late_ms_p99']:.3g} ms, max {found['late_ms_max']:.3g} ms"
+    parts = [
+        f"recorded live from {found['first']} to {found['last']}: {found['ticks']} ticks of the grid, late by {late}; "
+        f"{found['clock_steps']} steps of the wall clock",
+        table([[_shown(name, row[name]) for name in RECORDED] for row in found["venues"]], list(RECORDED.values())),
+    ]
+    for rows, header in (
+        (found["refused"], ["venue", "frame refused because", "frames"]),
+        (found["closed"], ["venue", "connection closed because", "times"]),
+        (found["gaps"], ["venue", "book unknown because", "spans", "seconds"]),
+        (found["dropped"], ["not written", "because", "rows"]),
+    ):
+        parts.append(table([list(row.values()) for row in rows], header) if rows else "")
+    return parts
+
+
+def _shown(name: str, value: Any) -> Any:
+    return _percent(value) if name.endswith("_frac") else value
 
 
 def show_verdict(result: dict[str, Any]) -> str:
@@ -127,14 +164,29 @@ def _percent(share: float) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `report` or `verify`."""
+    """Run the command that is named first."""
     args = list(sys.argv[1:] if argv is None else argv)
     if args[:1] == ["report"]:
-        about = "Print what a recording covers, what it lacks and what its imports refused. Nothing is changed."
+        about = "Print what a recording covers, what it lacks and what was refused. Nothing is changed."
         return run_command(ReportSettings, report, args[1:], prog="mlx-rl data report", about=about, show=show_report)
     if args[:1] == ["verify"]:
         about = "Hash every file of a recording again; exit 1 and name those that differ. Nothing is changed."
         return run_command(VerifySettings, verify, args[1:], prog="mlx-rl data verify", about=about, show=show_verdict)
+    if args[:1] == ["du"]:
+        from observer.cli import du
+
+        return run_command(du.UsageSettings, du.work, args[1:], prog="mlx-rl data du", about=du.ABOUT, show=du.show)
+    if args[:1] == ["rebuild"]:
+        from observer.cli import rebuild as again
+
+        return run_command(
+            again.RebuildSettings,
+            again.rebuild,
+            args[1:],
+            prog="mlx-rl data rebuild",
+            about=again.ABOUT,
+            show=again.show,
+        )
     asked = args[:1] in (["-h"], ["--help"])
     print(USAGE, end="", file=sys.stdout if asked else sys.stderr)
     return 0 if asked else 2

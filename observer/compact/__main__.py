@@ -5,23 +5,27 @@ it is gone. A pass that fails is said and tried again: what the recorder wrote s
 """
 
 import os
-import signal
-import sys
-import time
-from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field
+PARENT = os.getppid()  # asked first of all: while Parquet is being imported the parent may already be killed
 
-from observer.compact.compactor import Compactor, Summary
-from observer.kit.cli import run_command
-from observer.kit.clock import iso
-from observer.kit.console import say
-from observer.kit.errors import BadRecording, UsageError
+import signal  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from dataclasses import asdict  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any, NoReturn  # noqa: E402
+
+from pydantic import BaseModel, ConfigDict, Field  # noqa: E402
+
+from observer.compact.compactor import Compactor, Summary  # noqa: E402
+from observer.kit.cli import run_command  # noqa: E402
+from observer.kit.clock import iso  # noqa: E402
+from observer.kit.console import say  # noqa: E402
+from observer.kit.errors import BadRecording, UsageError  # noqa: E402
 
 _NICE = 10
+_LOOK_S = 1.0  # how often to see whether the parent is there
 ABOUT = (
     "Compact what the recorder has sealed, again and again, until the process that started this one ends. No recorded "
     "row is lost: a segment is deleted only when all that was made from it is on the disk."
@@ -39,18 +43,29 @@ class LoopSettings(BaseModel):
 
 def loop(settings: LoopSettings) -> NoReturn:
     """Run passes until told to stop."""
-    parent = os.getppid()
+    compactor = Compactor(settings.local_dir)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.nice(_NICE)
-    compactor = Compactor(settings.local_dir)
-    while os.getppid() == parent:
+    while True:
         try:
             tell(compactor.run_once(time.time_ns()))
         except (BadRecording, UsageError, OSError) as error:
             say(f"compaction failed, next try in {settings.every:g} s: {error}")
             compactor = Compactor(settings.local_dir)  # what it had in memory may not be what is on the disk
-        time.sleep(settings.every)
+        if not _waited(settings.every):
+            break
     sys.exit(0)
+
+
+def _waited(seconds: float) -> bool:
+    """Wait; False as soon as the process that started this one is gone."""
+    end_s = time.monotonic() + seconds
+    while os.getppid() == PARENT:
+        left_s = end_s - time.monotonic()
+        if left_s <= 0:
+            return True
+        time.sleep(min(left_s, _LOOK_S))
+    return False
 
 
 def tell(done: Summary) -> None:

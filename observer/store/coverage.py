@@ -6,6 +6,7 @@ Reads every tick once, one tape in memory. Of outcomes only the kind is looked a
 import json
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,15 @@ def report(recording: Recording) -> dict[str, Any]:
             name: [[gap.start_ns, gap.end_ns, gap.reason] for gap in spans] for name, spans in sorted(gaps.items())
         },
     }
+
+
+def nothing(data_dir: Path) -> dict[str, Any]:
+    """The report on a folder in which no window has closed yet."""
+    empty = {name: [] for name in ("references", "series", "imports", "markets")}
+    return {
+        "data_dir": str(data_dir), "dataset_id": "none yet: no window has closed", "markets_total": 0, "ticks_total": 0,
+        "gaps_by_reason": {}, "gap_spans": {}, **empty,
+    }  # fmt: skip
 
 
 def _of_market(tape: Tape, gaps: list[Gap], outcome: str) -> MarketCoverage:
