@@ -49,7 +49,9 @@ def tokens(child: Child) -> list[str]:
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds that a process has used."""
+    """CPU seconds that a process has used; NaN where the system has no /proc."""
+    if not Path("/proc").exists():
+        return float("nan")
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

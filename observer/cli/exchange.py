@@ -18,6 +18,7 @@ from observer.kit.cli import run_command
 from observer.kit.errors import ToolkitError
 
 PROG = "mlx-rl exchange"
+_LOOK_S = 0.5  # how often to see whether the parent is there
 ABOUT = (
     "Serve a loopback exchange on 127.0.0.1 that speaks the protocols of Polymarket, Kalshi, Binance, Coinbase, Kraken "
     "and Hyperliquid, from made-up markets or a recording. It reaches no real venue and takes no orders."
@@ -28,6 +29,7 @@ class ExchangeCommand(ExchangeSettings):
     """Serve a loopback exchange."""
 
     duration_s: float = Field(default=0.0, ge=0, description="stop after so many real seconds; 0: serve until stopped")
+    with_parent: bool = Field(default=False, description="stop when the process that started it is gone")
 
 
 def serve(command: ExchangeCommand) -> dict[str, Any]:
@@ -36,11 +38,12 @@ def serve(command: ExchangeCommand) -> dict[str, Any]:
     Raises:
         ToolkitError: the port is taken, or the markets stopped moving.
     """
-    settings = ExchangeSettings(**command.model_dump(exclude={"duration_s"}))
-    return asyncio.run(_serve(settings, command.duration_s))
+    parent = os.getppid() if command.with_parent else 0
+    settings = ExchangeSettings(**command.model_dump(exclude={"duration_s", "with_parent"}))
+    return asyncio.run(_serve(settings, command.duration_s, parent))
 
 
-async def _serve(settings: ExchangeSettings, duration_s: float) -> dict[str, Any]:
+async def _serve(settings: ExchangeSettings, duration_s: float, parent: int) -> dict[str, Any]:
     from observer.exchange.server import Exchange
 
     stop = asyncio.Event()
@@ -57,12 +60,15 @@ async def _serve(settings: ExchangeSettings, duration_s: float) -> dict[str, Any
             }
             print(json.dumps(ready), flush=True)
             tasks = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(exchange.fail())]
+            if parent:
+                tasks.append(asyncio.ensure_future(_orphaned(parent)))
             done, _ = await asyncio.wait(
                 tasks, timeout=duration_s or None, return_when=asyncio.FIRST_COMPLETED
             )  # fmt: skip
             for task in done:
                 await task
-            tasks[0].cancel()
+            for task in tasks:
+                task.cancel()
     except OSError as error:
         raise ToolkitError(
             f"port {settings.port} on 127.0.0.1: {error.strerror}. Pass --port 0 for a free one."
@@ -73,6 +79,12 @@ async def _serve(settings: ExchangeSettings, duration_s: float) -> dict[str, Any
         "virtual_seconds": round((exchange.floor.agenda.now_ns - exchange.floor.clock.start_ns) / 1e9, 3),
         "things_that_went_wrong": len(exchange.floor.faults.log),
     }
+
+
+async def _orphaned(parent: int) -> None:
+    """Return when the parent is no longer the parent."""
+    while os.getppid() == parent:
+        await asyncio.sleep(_LOOK_S)
 
 
 def show(result: dict[str, Any]) -> str:

@@ -54,14 +54,14 @@ class Child:
 
 @contextmanager
 def running(*flags: str) -> Iterator[Child]:
-    """Start `mlx-rl exchange` with these flags, and stop it at the end.
+    """Start `mlx-rl exchange` with these flags, and stop it at the end; it also stops if this process is killed.
 
     Raises:
         ToolkitError: it did not start; the text says what it printed.
     """
     root = str(Path(observer.__file__).parent.parent)
     process = subprocess.Popen(
-        [sys.executable, "-m", "observer.cli.exchange", *flags],
+        [sys.executable, "-m", "observer.cli.exchange", "--with-parent", *flags],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root},
     )  # fmt: skip
     try:

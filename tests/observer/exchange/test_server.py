@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -341,6 +342,33 @@ def test_sigterm_ends_it_with_exit_code_0() -> None:
 
     assert process.returncode == 0, errors
     assert "stopped http://127.0.0.1:" in said
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_it_does_not_outlive_the_process_that_started_it() -> None:
+    starts = (
+        "import os, time; from observer.exchange.child import running\n"
+        "with running('--venues', 'hyperliquid', '--coins', 'BTC') as child:\n"
+        "    print(child.ready['pid'], flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", starts], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+
+    until = time.monotonic() + 10
+    while is_alive(pid) and time.monotonic() < until:
+        time.sleep(0.1)
+
+    assert not is_alive(pid)
 
 
 def test_a_taken_port_and_a_wrong_name_are_explained(child: Child) -> None:
