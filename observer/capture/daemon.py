@@ -90,6 +90,11 @@ class Daemon:
         """Stop recording soon; safe to call from a signal."""
         self._stop.set()
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody asked it to stop."""
+        return self._stop.is_set()
+
     def status(self) -> dict[str, Any]:
         """What it is doing (`observer.capture.status`), with the spool and the helpers."""
         children = {child.name: {"starts": child.starts, "last_exit": child.last_exit} for child in self.children}

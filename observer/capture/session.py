@@ -2,6 +2,8 @@
 
 import asyncio
 import secrets
+import subprocess
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -52,10 +54,16 @@ def record(settings: ObserveSettings) -> dict[str, Any]:
         (root / SPOOL).mkdir(exist_ok=True)
         _tell(recover(root / SPOOL))
         with Log(root / LOGS):
-            return uvloop.run(_record(settings, venues, selection))
+            result, ended_by_itself = uvloop.run(_record(settings, venues, selection))
+    if ended_by_itself:
+        _bring_home(settings)
+    return result
 
 
-async def _record(settings: ObserveSettings, venues: dict[str, Venue], selection: Selection) -> dict[str, Any]:
+async def _record(
+    settings: ObserveSettings, venues: dict[str, Venue], selection: Selection
+) -> tuple[dict[str, Any], bool]:
+    """The result, and whether the run ended by itself."""
     root, clock = settings.local_dir, clock_of(settings.exchange)
     outcome_kind = outcome_kind_of(settings.exchange)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
@@ -81,7 +89,19 @@ async def _record(settings: ObserveSettings, venues: dict[str, Venue], selection
             health.close()
         await rest.close()
         await asyncio.to_thread(spool.close, _CLOSE_S)
-    return {"run": run_id, "data_dir": str(root), **last, "spool": asdict(spool.state())}
+    result = {"run": run_id, "data_dir": str(root), **last, "spool": asdict(spool.state())}
+    return result, not daemon.is_stopped
+
+
+def _bring_home(settings: ObserveSettings) -> None:
+    """A run that was to end by itself ends with its recording compacted, and uploaded where a bucket is named."""
+    steps: list[tuple[str, ...]] = [("observer.cli.compact", "--local-dir", str(settings.local_dir))]
+    if settings.s3_bucket is not None:
+        steps.append((*_upload_args(settings, settings.s3_bucket), "--once"))
+    for step in steps:
+        done = subprocess.run([sys.executable, "-m", *step], stdout=subprocess.DEVNULL, check=False)
+        if done.returncode != 0:
+            say(f"`python -m {' '.join(step)}` ended with {done.returncode}; run it again: nothing is lost")
 
 
 def list_markets(settings: ObserveSettings) -> dict[str, Any]:
@@ -178,13 +198,16 @@ def _venues(settings: ObserveSettings) -> dict[str, Venue]:
 
 
 def _children(settings: ObserveSettings) -> list[Child]:
-    folder = str(settings.local_dir)
-    children = [Child("compactor", ("observer.compact", "--local-dir", folder), Backoff())]
+    children = [Child("compactor", ("observer.compact", "--local-dir", str(settings.local_dir)), Backoff())]
     if settings.s3_bucket is not None:
-        args = ["observer.s3", "--local-dir", folder, "--bucket", settings.s3_bucket, "--prefix", settings.s3_prefix]
-        args += ["--endpoint-url", settings.s3_endpoint_url] if settings.s3_endpoint_url else []
-        children.append(Child("uploader", tuple(args), Backoff()))
+        children.append(Child("uploader", _upload_args(settings, settings.s3_bucket), Backoff()))
     return children
+
+
+def _upload_args(settings: ObserveSettings, bucket: str) -> tuple[str, ...]:
+    """`python -m …` of the uploader."""
+    args = ["observer.s3", "--local-dir", str(settings.local_dir), "--bucket", bucket, "--prefix", settings.s3_prefix]
+    return (*args, "--endpoint-url", settings.s3_endpoint_url) if settings.s3_endpoint_url else tuple(args)
 
 
 def _tell(recovery: Recovery) -> None:

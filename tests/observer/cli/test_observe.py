@@ -144,3 +144,4 @@ def test_a_killed_recorder_leaves_no_helper_behind_and_is_mended_at_the_next_sta
     assert re.search(r"polymarket +\d", out)
     assert re.search(r"tick rows at \d+ ticks, late by .* batches in", out)
     assert list(folder.glob("spool/*/wal/*.open")) == []
+    assert list(folder.glob("raw/venue=polymarket/*/*/*.zst"))  # a run that ends by itself ends compacted
