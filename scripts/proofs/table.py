@@ -21,6 +21,7 @@ PROOFS = Registry(
         "clock_steps": "scripts.proofs.clock_steps",
         "intake": "scripts.proofs.intake",
         "lateness": "scripts.proofs.lateness",
+        "size": "scripts.proofs.size",
         "soak": "scripts.proofs.soak",
         "daemon_memory": "scripts.proofs.daemon_memory",
         "s3": "scripts.proofs.s3",
