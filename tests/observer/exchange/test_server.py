@@ -22,7 +22,7 @@ from observer.exchange.server import Exchange
 from observer.exchange.settings import ExchangeSettings
 from observer.exchange.venues import coinbase
 from observer.exchange.venues.polymarket import market_socket
-from observer.kit.errors import ToolkitError
+from observer.kit.errors import ToolkitError, UsageError
 from observer.venues.urls import URLS, at_exchange
 from tests.observer.exchange.readers import KalshiReader, PolymarketReader, true_levels
 from tests.observer.exchange.test_kalshi import headers, pem
@@ -376,12 +376,13 @@ def test_a_taken_port_and_a_wrong_name_are_explained(child: Child) -> None:
 
     with pytest.raises(ToolkitError, match="--port 0"), running("--port", port, "--coins", "BTC"):
         pass
-    with pytest.raises(ToolkitError, match="no coin is called 'TEA'"), running("--coins", "TEA"):
-        pass
-    with pytest.raises(ToolkitError, match="no exchange venue is called 'tea'"), running("--venues", "tea"):
-        pass
-    with pytest.raises(ToolkitError, match="ISO 8601"), running("--start", "noon"):
-        pass
+    for wrong, says in (
+        ({"coins": ("TEA",)}, "no coin is called 'TEA'"),
+        ({"venues": ("tea",)}, "no exchange venue is called 'tea'"),
+        ({"start": "noon"}, "ISO 8601"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            Exchange(ExchangeSettings(**wrong))  # type: ignore[arg-type]
 
 
 def test_an_idle_market_socket_and_an_idle_coinbase_are_dropped_in_real_seconds(
