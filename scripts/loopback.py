@@ -74,7 +74,7 @@ class Observer:
 @contextmanager
 def exchange(*flags: str, core: int | None = None) -> Iterator[Exchange]:
     """A loopback exchange, ready; stopped at the end."""
-    command = [*_pinned(core), sys.executable, "-m", "observer.cli.exchange", *flags]
+    command = [*_pinned(core), sys.executable, "-m", "observer.cli.exchange", "--with-parent", *flags]
     process = _start(command, stderr=subprocess.DEVNULL)
     try:
         assert process.stdout is not None
