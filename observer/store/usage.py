@@ -6,11 +6,11 @@ from typing import Any
 
 from observer.kit.clock import NS_PER_S
 from observer.kit.errors import UsageError
-from observer.records import Market
 from observer.store.archive import ARCHIVES, archived_hours
 from observer.store.manifest import INDEX, LOGS
 from observer.store.reader import Recording
-from observer.store.schemas import OUTCOMES, TABLES
+from observer.store.recovery import WAL
+from observer.store.schemas import OUTCOMES, TABLES, TICKS
 
 SPOOL = "spool"
 DAYS = 30  # a month
@@ -33,8 +33,9 @@ class TableUsage:
 def usage(root: Path, usd_per_gb_month: float) -> dict[str, Any]:
     """Everything `mlx-rl data du` shows, as plain data.
 
-    A market-day is one market open for 24 hours: ninety-six quarter-hour windows. What a day takes is told from the
-    time that was recorded, the union of all windows and archived files; segments that wait are left out of it.
+    A market-day is 24 hours of one market's ticks: ninety-six quarter-hour windows. What a day takes is told from the
+    time that was recorded: the union of the archived files or, where there are none, of the windows. Segments that wait
+    are left out of it.
 
     Raises:
         UsageError: there is no recording.
@@ -44,10 +45,11 @@ def usage(root: Path, usd_per_gb_month: float) -> dict[str, Any]:
     recording = Recording(root) if (root / INDEX).exists() else None
     if recording is None and not any(archives.values()):
         raise UsageError(f"{root} holds no recording. Pass --data-dir the folder of one.")
-    markets = [] if recording is None else recording.markets()
-    market_days = sum(market.close_ns - market.open_ns for market in markets) / NS_PER_S / _DAY_S
-    rows = {} if recording is None else {name: 0 for name in TABLES}
-    for manifest in [] if recording is None else recording.manifests:
+    manifests = [] if recording is None else recording.manifests
+    tapes = [(i.min_ns, i.max_ns) for m in manifests if m.table == TICKS.name for i in m.items.values()]
+    market_days = sum(end_ns - start_ns for start_ns, end_ns in tapes) / NS_PER_S / _DAY_S
+    rows = dict.fromkeys(TABLES, 0)
+    for manifest in manifests:
         rows[manifest.table] += manifest.rows
     rows |= {name: sum(e.rows for hour in hours.values() for e in hour.values()) for name, hours in archives.items()}
     places = {**rows, OUTCOMES.name: 0, LOGS: 0, "index": 0}
@@ -55,16 +57,16 @@ def usage(root: Path, usd_per_gb_month: float) -> dict[str, Any]:
     kept = [table for table in tables if table.files]
     total = sum(table.bytes for table in kept)
     spans = [(e.min_ns, e.max_ns) for hours in archives.values() for hour in hours.values() for e in hour.values()]
-    days = _covered_s(spans, markets) / _DAY_S
+    days = _covered_s(spans or tapes) / _DAY_S
     month = total / days * DAYS if days else float("nan")
     return {
         "data_dir": str(root),
-        "markets": len(markets),
+        "markets": len(tapes),
         "market_days": market_days,
         "days": days,
         "tables": [asdict(table) for table in kept],
         "bytes": total,
-        "waiting_bytes": sum(path.stat().st_size for path in (root / SPOOL).rglob("*") if path.is_file()),
+        "waiting_bytes": sum(path.stat().st_size for path in (root / SPOOL).glob(f"*/{WAL}/*")),
         "month_bytes": month,
         "usd_per_gb_month": usd_per_gb_month,
         "month_usd_per_month": month / GB * usd_per_gb_month,
@@ -80,10 +82,10 @@ def _table(root: Path, name: str, rows: int, market_days: float) -> TableUsage:
     return TableUsage(name, len(sizes), total, rows, per_row, total / market_days if market_days else float("nan"))
 
 
-def _covered_s(spans: list[tuple[int, int]], markets: list[Market]) -> float:
+def _covered_s(spans: list[tuple[int, int]]) -> float:
     """Seconds of the union of all spans."""
     total_ns, reached = 0, -(2**63)
-    for start_ns, end_ns in sorted([*spans, *((market.open_ns, market.close_ns) for market in markets)]):
+    for start_ns, end_ns in sorted(spans):
         total_ns += max(0, end_ns - max(start_ns, reached))
         reached = max(reached, end_ns)
     return total_ns / NS_PER_S
