@@ -120,8 +120,11 @@ class Intake:
         self._forget("connection", number)
 
     def open_gap(self, instrument: Instrument, since_ns: int, reason: str) -> None:
-        """The book is unknown from the last good frame on; a gap that is open already stays as it is."""
-        if instrument.number in self.gaps:
+        """The book is unknown from the last good frame on; a gap that is open already stays as it is.
+
+        A connection may speak of a dropped instrument until the next one has taken over; nothing opens for it.
+        """
+        if instrument.number in self.gaps or instrument.number not in self.instruments:
             return
         self.gaps[instrument.number] = OpenGap(since_ns, reason)
         self.counters.of(instrument.venue).gaps += 1

@@ -66,6 +66,7 @@ class LiveLine:
         self._intake.before(recv_ns)
         self._raws.append((self.number, recv_ns, payload))
         events_before = len(self._events)
+        self._venue_ns = UNKNOWN_NS
         is_data = read(payload)
         if self._tops:
             self._check_tops()
