@@ -5,18 +5,22 @@ is closed, whatever its pongs say.
 """
 
 import asyncio
+import ssl
+import time
 from collections.abc import Callable
+from functools import cache
 
-from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 
 from observer.capture.intake import Intake
 from observer.capture.line import LiveLine
 from observer.kit import log
 from observer.kit.clock import NS_PER_S
 from observer.ports import Decoder, Instrument, StreamPlan, Venue
+from observer.rest import retry_after_s
 
 USER_AGENT = "mlx-rl-observer/1 (market data recorder)"
-HANDSHAKE_S = 10.0
+CONNECT_S = 10.0  # name, TCP, TLS and handshake together; a host that drops packets would else take minutes
 _LOG = log.get("connection")
 _CLOSE_S = 2.0
 _TEXT, _BINARY, _CONTINUATION, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION, WSMsgType.CLOSE
@@ -36,6 +40,7 @@ class Connection(WSListener):
     Attributes:
         heard: set with the first data.
         done: the reason it ended, once it has.
+        asked_s: how long a venue that refused the handshake asked us to wait; 0 where it did not say.
     """
 
     def __init__(self, intake: Intake, venue: Venue, plan: StreamPlan, fetch: Fetch) -> None:
@@ -48,6 +53,7 @@ class Connection(WSListener):
         self.decoder: Decoder = venue.decoder(plan, self.line)
         self.heard = asyncio.Event()
         self.done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.asked_s = 0.0
         self._transport: WSTransport | None = None
         self._parts: list[bytes] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -57,24 +63,33 @@ class Connection(WSListener):
 
     async def open(self) -> None:
         """Connect and subscribe; raises `OSError` or `WSError` where that fails."""
-        headers = {"User-Agent": USER_AGENT, **self.plan.headers()}
         try:
-            self._transport, _ = await ws_connect(
-                lambda: self,
-                self.plan.url,
-                websocket_handshake_timeout=HANDSHAKE_S,
-                max_frame_size=self.plan.max_message_bytes,
-                extra_headers=headers,
-                logger_name="observer",
-            )
+            async with asyncio.timeout(CONNECT_S):
+                transport, _ = await ws_connect(
+                    lambda: self,
+                    self.plan.url,
+                    ssl_context=_tls() if self.plan.url.startswith("wss:") else None,
+                    websocket_handshake_timeout=CONNECT_S,
+                    max_frame_size=self.plan.max_message_bytes,
+                    extra_headers={"User-Agent": USER_AGENT, **self.plan.headers()},
+                    logger_name="observer",
+                )
+            if self._transport is None:  # picows takes a socket that is closed before the answer for a good one
+                raise ConnectionResetError("closed by the venue before the handshake was over")
+            self._last_words = asyncio.create_task(self._hear_last_words(transport))
             for i, frame in enumerate(self.plan.subscribe):
                 if i and self.plan.subscribe_gap_s:
                     await asyncio.sleep(self.plan.subscribe_gap_s)
                 self.send(frame)
         except BaseException as error:
+            if self._transport is not None:
+                self._transport.disconnect(graceful=False)
+            if isinstance(error, WSHandshakeError) and error.response is not None:
+                self.asked_s = retry_after_s(error.response.headers, time.time())
             self._end(f"cannot connect: {str(error) or type(error).__name__}")
             raise
-        self._last_words = asyncio.create_task(self._hear_last_words(self._transport))
+        if self.done.done():  # it broke while it subscribed
+            return
         self._tasks = [asyncio.create_task(self._watch())]
         if self.plan.ping is not None:
             self._tasks.append(asyncio.create_task(self._ping(self.plan.ping)))
@@ -88,7 +103,7 @@ class Connection(WSListener):
         """Close the socket for a reason, which becomes a note and, for books that nobody else feeds, a gap."""
         if not self._reason:
             self._reason, self._planned = reason, planned
-        if self._transport is None:
+        if self._transport is None or self._transport.is_disconnected:
             self._end(reason)
             return
         if not self._transport.is_close_frame_sent:
@@ -103,6 +118,12 @@ class Connection(WSListener):
     def carries_all(self) -> bool:
         """Whether every instrument of the plan is fed by this connection or a later one."""
         return all(instrument.owner >= self.number for instrument in self.plan.instruments)
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """The handshake is done (called by picows): before any frame, and perhaps when nobody waits for it any more."""
+        self._transport = transport
+        if self.done.done():
+            transport.disconnect(graceful=False)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Put messages together and read them (called by picows)."""
@@ -122,8 +143,7 @@ class Connection(WSListener):
             try:
                 is_data = self.line.receive(payload, self.decoder.message)
             except Exception as error:  # noqa: BLE001 - a decoder that breaks costs its connection, not the recorder
-                _LOG.exception("%s %s: decoder failed", self._venue.name, self.plan.name)
-                self.close(f"decoder failed: {error!r}"[:200])
+                self._decoder_failed(error)
                 return
             if is_data and not self.heard.is_set():
                 self.heard.set()
@@ -140,8 +160,16 @@ class Connection(WSListener):
 
     def snapshot(self, instrument: Instrument, payload: bytes) -> None:
         """Hand over a REST answer, kept raw like a message."""
-        if not self.done.done():
+        if self.done.done():
+            return
+        try:
             self.line.fetched(instrument, payload, self.decoder.snapshot)
+        except Exception as error:  # noqa: BLE001 - as for a message
+            self._decoder_failed(error)
+
+    def _decoder_failed(self, error: Exception) -> None:
+        _LOG.exception("%s %s: decoder failed", self._venue.name, self.plan.name)
+        self.close(f"decoder failed: {error!r}"[:200])
 
     async def _hear_last_words(self, transport: WSTransport) -> None:
         """Say what the socket broke of, where it was broken (a frame too long, bytes that are no frame)."""
@@ -173,13 +201,19 @@ class Connection(WSListener):
             task.cancel()
         for instrument in self.plan.instruments:
             is_mine = instrument.owner == self.number or instrument.owner < 0
-            if is_mine and instrument.number in self._intake.instruments:
+            if is_mine:
                 self._intake.open_gap(instrument, self.line.last_data_ns, reason)
         self._intake.drop_connection(self.number, reason, planned=self._planned)
         self.done.set_result(reason)
 
 
 ConnectError: tuple[type[BaseException], ...] = (OSError, WSError, asyncio.TimeoutError)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """One for all connections: reading the machine's certificates takes longer than a tick may be late."""
+    return ssl.create_default_context()
 
 
 async def finish(connection: Connection, why: str) -> None:
