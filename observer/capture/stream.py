@@ -6,6 +6,7 @@ waits by the back-off first.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from observer.backoff import Backoff
@@ -58,19 +59,29 @@ class Stream:
             await finish(self.connection, "no longer wanted")
 
     async def _run(self) -> None:
+        counters = self._intake.counters.of(self._venue.name)
         while True:
-            current = self.connection = await self._opened()
-            while not current.done.done():
-                wants_new = await self._wait(current)
-                if wants_new:
-                    self.connection = current = await self._overlapped(current)
-            reason = current.done.result()
-            counters = self._intake.counters.of(self._venue.name)
+            try:
+                reason = await self._recorded()
+            except Exception as error:  # noqa: BLE001 - what breaks in a stream costs a wait, not the stream
+                _LOG.exception("%s: failed", self._name)
+                reason = f"stream failed: {error!r}"[:200]
+                if self.connection is not None:
+                    self.connection.close(reason)
             count(counters.closed, reason)
             counters.reconnects += 1
             wait_s = self._backoff.next_s()
             _LOG.warning("%s: %s; opening it again in %.1f s", self._name, reason, wait_s)
             await asyncio.sleep(wait_s)
+
+    async def _recorded(self) -> str:
+        """Record over one connection after the other until one ends that was still needed; returns why it did."""
+        current = self.connection = await self._opened()
+        while not current.done.done():
+            wants_new = await self._wait(current)
+            if wants_new:
+                self.connection = current = await self._overlapped(current)
+        return current.done.result()
 
     async def _opened(self) -> Connection:
         """A connection that is open; waits by the back-off between tries."""
@@ -79,10 +90,10 @@ class Stream:
             connection = Connection(self._intake, self._venue, self.plan, self._fetch)
             try:
                 await connection.open()
-            except ConnectError as error:
-                count(self._intake.counters.of(self._venue.name).closed, connection.done.result())
-                wait_s = self._backoff.next_s()
-                _LOG.warning("%s: cannot connect (%s); next try in %.1f s", self._name, error, wait_s)
+            except ConnectError:
+                reason, wait_s = connection.done.result(), self._backoff.next_s(connection.asked_s)
+                count(self._intake.counters.of(self._venue.name).closed, reason)
+                _LOG.warning("%s: %s; next try in %.1f s", self._name, reason, wait_s)
                 await asyncio.sleep(wait_s)
             else:
                 return connection
@@ -113,21 +124,29 @@ class Stream:
         self._changed.clear()
         new = Connection(self._intake, self._venue, self.plan, self._fetch)
         try:
-            await new.open()
-        except ConnectError as error:
-            _LOG.warning("%s: cannot open the next connection (%s); keeping the old one", self._name, error)
-            await asyncio.sleep(self._backoff.next_s())
-            self._changed.set()
-            return old
-        waited_s = 0.0
-        while not (new.done.done() or old.done.done() or new.carries_all) and waited_s < OVERLAP_S:
-            await self._intake.clock.sleep(0.1)
-            waited_s += 0.1
+            await self._heard(new, old)
+        except BaseException:
+            new.close("no longer wanted", planned=True)
+            raise
         if new.done.done():
+            reason, wait_s = new.done.result(), self._backoff.next_s(new.asked_s)
+            count(self._intake.counters.of(self._venue.name).closed, reason)
+            _LOG.warning("%s: next connection: %s; keeping the old one, next in %.1f s", self._name, reason, wait_s)
+            await asyncio.wait({old.done}, timeout=wait_s)
             self._changed.set()
             return old
         for instrument in new.plan.instruments:
             if instrument.owner == old.number and instrument.book.is_valid:
                 self._intake.open_gap(instrument, new.line.last_data_ns, "new connection without a snapshot in time")
+        self.connection = new  # whoever stops this stream from here on must close this one
         await finish(old, "replaced")
         return new
+
+    async def _heard(self, new: Connection, old: Connection) -> None:
+        """Open the next connection and wait until it feeds every book, has ended, or is needed in any case."""
+        with contextlib.suppress(*ConnectError):  # `new.done` says why
+            await new.open()
+        waited_s = 0.0
+        while not (new.done.done() or old.done.done() or new.carries_all) and waited_s < OVERLAP_S:
+            await self._intake.clock.sleep(0.1)
+            waited_s += 0.1

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from picows import WSCloseCode
 
 from observer.capture import connection as connection_module
 from observer.capture.clock import Clock
@@ -236,7 +237,7 @@ def test_the_venues_own_words_at_the_end_are_the_reason() -> None:
             connection = rig.connection()
             await connection.open()
             await until(lambda: rig.instrument.book.is_valid, "the book")
-            rig.server.sockets[0].send_close(1012, b"service restart")
+            rig.server.sockets[0].send_close(WSCloseCode.SERVICE_RESTART, b"service restart")
             await until(connection.done.done, "its end")
 
             assert connection.done.result() == "closed by the venue: 1012 service restart"

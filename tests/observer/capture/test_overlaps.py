@@ -1,0 +1,182 @@
+"""A stream's next connection: heard before the old one goes, given up without harm, never hammered for."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from observer.backoff import Backoff
+from observer.capture import stream as stream_module
+from observer.ports import Instrument, StreamPlan
+from observer.records import UP
+from observer.store.batch import Connected, Disconnected, GapSeen
+from tests.observer.capture.test_streams import BOOK_A, Rig, recording
+from tests.samples.tiny_venue import until
+
+
+@asynccontextmanager
+async def kicking(rig: Rig) -> AsyncIterator[None]:
+    """While inside, the server ends each new connection before it has fed a book."""
+    greeting, rig.server.greeting = rig.server.greeting, []
+
+    async def kick() -> None:
+        while True:
+            for socket in rig.server.sockets[1:]:
+                socket.disconnect(graceful=False)
+            await asyncio.sleep(0.001)
+
+    task = asyncio.create_task(kick())
+    yield
+    task.cancel()
+    rig.server.greeting = greeting
+
+
+def ask_for_another(rig: Rig) -> Instrument:
+    """Change the plan: the stream wants a connection that carries one more book."""
+    other = Instrument("tiny", "b", "m2", UP, "BTC")
+    rig.intake.add_instrument(other)
+    rig.stream.change(rig.venue.plan([rig.instrument, other])[0])
+    return other
+
+
+def test_a_venue_that_ends_each_next_connection_is_asked_ever_more_rarely_and_the_old_one_goes_on() -> None:
+    async def play() -> None:
+        async with recording() as rig:
+            backoff = Backoff(random.Random(1), base_s=10.0, cap_s=10.0)
+            rig.stream._backoff = backoff
+            async with kicking(rig):
+                ask_for_another(rig)
+                await until(lambda: backoff.failures == 1, "the first failure")
+                await asyncio.sleep(0.3)
+
+            assert len(rig.server.sockets) == 2  # the wait is up to ten seconds
+            rig.server.send("level", "a", 0, 6, 2, socket=0)
+            await until(lambda: rig.instrument.book.size_at(0, 6) == 2, "the old connection's level")
+            assert rig.intake.counters.of("tiny").closed["connection lost"] == 1
+
+    asyncio.run(play())
+
+
+def test_an_old_connection_that_ends_meanwhile_is_not_waited_for() -> None:
+    async def play() -> None:
+        async with recording() as rig:
+            rig.stream._backoff = Backoff(random.Random(1), base_s=600.0, cap_s=600.0)
+            async with kicking(rig):
+                ask_for_another(rig)
+                await until(lambda: rig.stream._backoff.failures == 1, "the first failure")
+            rig.stream._backoff = Backoff(random.Random(1), base_s=0.01, cap_s=0.01)
+            rig.server.sockets[0].disconnect(graceful=False)
+            await until(lambda: len(rig.server.sockets) == 3, "a new connection")
+            rig.server.send(*BOOK_A)
+            await until(lambda: rig.instrument.book.is_valid, "the book")
+
+    asyncio.run(play())
+
+
+def test_a_stream_that_is_stopped_while_two_connections_overlap_closes_both() -> None:
+    async def play() -> None:
+        async with recording() as rig:
+            rig.server.greeting = [BOOK_A]
+            ask_for_another(rig)  # its book never comes: the two overlap for a while
+            await until(lambda: len(rig.server.sockets) == 2 and rig.instrument.owner == 1, "the overlap")
+            await rig.stream.stop()
+            await until(lambda: all(socket.is_disconnected for socket in rig.server.sockets), "both ends")
+
+            assert {end.conn for end in rig.notes(Disconnected)} == {one.conn for one in rig.notes(Connected)}
+
+    asyncio.run(play())
+
+
+def test_a_new_connection_that_does_not_feed_a_book_in_time_takes_over_with_a_gap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stream_module, "OVERLAP_S", 0.2)
+
+    async def play() -> None:
+        async with recording() as rig:
+            rig.server.greeting = []
+            ask_for_another(rig)
+            await until(lambda: rig.notes(Disconnected), "the old connection's end")
+            assert rig.intake.gaps[rig.instrument.number].reason == "new connection without a snapshot in time"
+            assert not rig.instrument.book.is_valid
+            rig.server.send(*BOOK_A, socket=1)
+            await until(lambda: rig.instrument.book.is_valid, "the book")
+
+            assert [gap.reason for gap in rig.notes(GapSeen)] == ["new connection without a snapshot in time"]
+
+    asyncio.run(play())
+
+
+def test_what_breaks_in_a_stream_costs_a_wait_and_not_the_stream() -> None:
+    async def play() -> None:
+        async with recording() as rig:
+            plan: StreamPlan = rig.stream.plan
+
+            def unsigned() -> dict[str, str]:
+                raise ValueError("no signature today")
+
+            rig.stream.plan = replace(plan, headers=unsigned)
+            rig.server.sockets[0].underlying_transport.abort()
+            closed = rig.intake.counters.of("tiny").closed
+            await until(lambda: any("no signature today" in reason for reason in closed), "the mistake")
+            rig.stream.plan = plan
+            await until(lambda: rig.instrument.book.is_valid, "the book again")
+
+            assert {end.conn for end in rig.notes(Disconnected)} >= {0, 1}
+
+    asyncio.run(play())
+
+
+def test_failures_are_forgiven_only_after_a_good_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "GOOD_S", 0.3)
+
+    async def play() -> None:
+        async with recording() as rig:
+            backoff = rig.stream._backoff
+            for n in (1, 2):
+                rig.server.sockets[-1].disconnect(graceful=False)
+                await until(lambda n=n: len(rig.server.sockets) == n + 1 and rig.instrument.book.is_valid, "the next")
+                assert backoff.failures == n
+            assert rig.intake.counters.of("tiny").reconnects == 2
+            await until(lambda: backoff.failures == 0, "the forgiveness")
+
+    asyncio.run(play())
+
+
+def test_a_refused_stream_waits_as_long_as_the_venue_asks() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        tries.append(1)
+        writer.write(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    tries: list[int] = []
+
+    async def play() -> None:
+        async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server, recording() as rig:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            rig.stream.plan = replace(rig.stream.plan, url=url)
+            rig.server.sockets[0].disconnect(graceful=False)
+            await until(lambda: tries, "the first try")
+            await asyncio.sleep(0.3)
+
+            assert len(tries) == 1  # the back-off alone would have tried some ten times
+
+    asyncio.run(play())
+
+
+def test_connections_that_come_and_go_leave_nothing_behind() -> None:
+    async def play() -> None:
+        async with recording(life_s=0.02) as rig:
+            await until(lambda: len(rig.server.sockets) > 5, "some connections")
+            tasks = len(asyncio.all_tasks())
+            await until(lambda: len(rig.server.sockets) > 20, "many connections")
+
+            assert len(asyncio.all_tasks()) <= tasks + 4
+            assert sum(not socket.is_disconnected for socket in rig.server.sockets) <= 2
+            assert len(rig.intake.preamble) <= 3  # the instrument, and the connections that are there
+
+    asyncio.run(play())
