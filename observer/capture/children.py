@@ -6,7 +6,6 @@ on is safe on the disk.
 
 import asyncio
 import contextlib
-import os
 import sys
 from dataclasses import dataclass, field
 
@@ -15,7 +14,7 @@ from observer.kit import log
 
 _LOG = log.get("children")
 _STOP_S = 2.0
-_GOOD_S = 60.0
+_GOOD_S = 60.0  # after so long the next end is a first one
 
 
 @dataclass
@@ -28,6 +27,8 @@ class Child:
         backoff: how long to wait before it is started again.
         starts: how often it was started.
         last_exit: its last exit code, None while the first one runs.
+
+    It is in trouble while it ends again and again, soon after each start: `backoff.failures` says how often.
     """
 
     name: str
@@ -39,26 +40,31 @@ class Child:
 
     async def run(self) -> None:
         """Keep it running until cancelled; then end it."""
-        loop = asyncio.get_running_loop()
         try:
             while True:
-                started = loop.time()
-                self._process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    *self.args,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    env={**os.environ},
-                )
-                self.starts += 1
-                self.last_exit = await self._process.wait()
-                if loop.time() - started > _GOOD_S:
-                    self.backoff.reset()
+                why = await self._once()
                 wait_s = self.backoff.next_s()
-                _LOG.warning("%s ended with code %s; started again in %.1f s", self.name, self.last_exit, wait_s)
+                _LOG.warning("%s %s; started again in %.1f s", self.name, why, wait_s)
                 await asyncio.sleep(wait_s)
         finally:
             await self._end()
+
+    async def _once(self) -> str:
+        """Start it and wait for its end; returns what came of it."""
+        try:
+            self._process = process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", *self.args, stdin=asyncio.subprocess.DEVNULL
+            )
+        except OSError as error:  # a box short of memory or processes: the recorder goes on
+            return f"cannot be started ({error})"
+        self.starts += 1
+        try:
+            async with asyncio.timeout(_GOOD_S):
+                await process.wait()
+        except TimeoutError:
+            self.backoff.reset()
+        self.last_exit = await process.wait()
+        return f"ended with code {self.last_exit}"
 
     async def _end(self) -> None:
         """Ask it to stop, and insist after a while."""

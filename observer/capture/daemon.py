@@ -32,9 +32,10 @@ from observer.store.spool import Spool
 
 FLUSH_S = 0.05
 FLUSH_EVENTS = 8_000  # a batch is closed early at so many events or frames, so that none takes long to encode
-UPLOAD_REPORT = "upload.json"  # beside the file of pending outcomes; the uploader writes it
+UPLOADER, UPLOAD_REPORT = "uploader", "upload.json"  # beside the file of pending outcomes; the uploader writes it
 _LOG = log.get("daemon")
 _WATCH_S = 1.0
+_LONGEST_WAIT_S = 5.0  # the service's watchdog waits 30 s
 
 
 class Daemon:
@@ -97,7 +98,10 @@ class Daemon:
 
     def status(self) -> dict[str, Any]:
         """What it is doing (`observer.capture.status`), with the spool and the helpers."""
-        children = {child.name: {"starts": child.starts, "last_exit": child.last_exit} for child in self.children}
+        children = {
+            c.name: {"starts": c.starts, "failures": c.backoff.failures, "last_exit": c.last_exit}
+            for c in self.children
+        }
         return status(self.clock, self.counters, self.intake, self.sites) | {
             "spool": asdict(self.spool.state()),
             "helpers": children,
@@ -149,9 +153,9 @@ class Daemon:
     async def _tick(self) -> None:
         """Take each tick when it is due, then close the batch."""
         while True:
-            wait_ns = self.clock.due_mono_ns(self.ticker.next_ns) - self.clock.mono_ns()
-            if wait_ns > 0:
-                await asyncio.sleep(wait_ns / NS_PER_S)
+            wait_s = (self.clock.due_mono_ns(self.ticker.next_ns) - self.clock.mono_ns()) / NS_PER_S
+            # Late ticks too let the others run in between; a long spacing is waited for in parts, each a sign of life.
+            await asyncio.sleep(min(max(0.0, wait_s), _LONGEST_WAIT_S))
             self.ticker.catch_up(self.clock.now_ns())
             self._put()
             notify.alive()
@@ -167,9 +171,13 @@ class Daemon:
         """Once a second: notice a stepped clock and a spool that failed, keep pending outcomes, publish the status."""
         while True:
             await asyncio.sleep(_WATCH_S)
-            self._upload = await asyncio.to_thread(_read_report, self._upload_report)
+            if any(child.name == UPLOADER for child in self.children):  # else the report is an earlier run's
+                self._upload = await asyncio.to_thread(_read_report, self._upload_report)
             self.latest = self.status()
-            self.show(self.latest)
+            try:
+                self.show(self.latest)
+            except OSError as error:  # a terminal that is gone, a pipe that nobody reads, a full disk
+                _LOG.warning("the status cannot be shown: %s", error)
             if by_ns := self.clock.step_ns():
                 _LOG.error("the wall clock was stepped by %+.3f s; ticks go on, restart to adopt it", by_ns / NS_PER_S)
                 self.intake.clock_step(by_ns)
@@ -179,7 +187,12 @@ class Daemon:
                 await self._save_pending()
 
     async def _save_pending(self) -> None:
-        await asyncio.to_thread(write_whole, self.pending.path, self.pending.to_bytes())
+        """Keep the markets whose outcome is to come; a disk without room for them may have some later."""
+        try:
+            await asyncio.to_thread(write_whole, self.pending.path, self.pending.to_bytes())
+        except OSError as error:
+            self.pending.is_changed = True
+            _LOG.warning("pending outcomes cannot be kept: %s", error)
 
     def _put(self) -> None:
         intake = self.intake
@@ -188,8 +201,11 @@ class Daemon:
 
 
 def _read_report(path: Path) -> dict[str, Any] | None:
-    """What the uploader says of itself; None where none runs."""
+    """What the uploader says of itself; None where none runs, or a power cut left half a file."""
     try:
         return msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        _LOG.warning("%s cannot be read: %s", path, error)
         return None

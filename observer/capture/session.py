@@ -15,7 +15,7 @@ from observer.backoff import Backoff
 from observer.capture.children import Child
 from observer.capture.clock import Anchor, Clock
 from observer.capture.counters import Counters
-from observer.capture.daemon import Daemon
+from observer.capture.daemon import UPLOADER, Daemon
 from observer.capture.intake import Intake, OutcomeKind
 from observer.capture.settings import ObserveSettings
 from observer.health.screen import Screen
@@ -200,7 +200,7 @@ def _venues(settings: ObserveSettings) -> dict[str, Venue]:
 def _children(settings: ObserveSettings) -> list[Child]:
     children = [Child("compactor", ("observer.compact", "--local-dir", str(settings.local_dir)), Backoff())]
     if settings.s3_bucket is not None:
-        children.append(Child("uploader", _upload_args(settings, settings.s3_bucket), Backoff()))
+        children.append(Child(UPLOADER, _upload_args(settings, settings.s3_bucket), Backoff()))
     return children
 
 

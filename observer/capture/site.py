@@ -1,7 +1,8 @@
 """One venue being recorded: what it lists, which streams carry it, whether its books are right, how its markets ended.
 
 Four small loops: discover (what is there), fetch (books that somebody asked for), check (books against REST), and
-outcomes (markets that have closed). A failure in one is said, counted and tried again; it never ends another.
+outcomes (markets that have closed). A failure in one is said and tried again; one that lasts is shown in `/health`. It
+never ends another, nor another venue.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ CHECK_S = 0.5  # one book each, the one that was not checked for longest
 BOOK_WAIT_S = 10.0  # a lost book that is not known again by then costs the connection its life
 LINGER_NS = 2 * NS_PER_S  # after its close a market stays for its last tick and trades
 REST_DISAGREES = "book disagrees with REST"
+LASTING = 4  # failures in a row: more than one bad answer
 
 
 class Site:
@@ -41,6 +43,9 @@ class Site:
         rest: HTTP.
         pending: markets whose outcome is still to come.
         rng: for back-off jitter.
+
+    Attributes:
+        failing: which loops fail again and again, and why.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class Site:
         self._intake, self._ticker, self._rest, self._pending, self._rng = intake, ticker, rest, pending, rng
         self.listings: dict[str, tuple[Listing, int]] = {}
         self.streams: dict[str, Stream] = {}
+        self.failing: dict[str, str] = {}
         self._instruments: dict[str, Instrument] = {}
         self._wanted: dict[int, Connection] = {}  # instrument number -> who asked for its book
         self._checked: dict[int, int] = {}  # instrument number -> when
@@ -71,7 +77,7 @@ class Site:
             self._every(DISCOVER_S, self.discover, "discovery"),
             self._every(CHECK_S, self._check_next, "check"),
             self._every(5.0, self._ask_outcomes, "outcomes"),
-            self._fetch_loop(),
+            self._every(0.0, self._fetch_next, "books"),
         ]
         try:
             async with asyncio.TaskGroup() as group:
@@ -146,25 +152,24 @@ class Site:
         self._wanted[instrument.number] = connection
         self._asked.set()
 
-    async def _fetch_loop(self) -> None:
-        """Fetch the books that decoders asked for, one at a time."""
-        while True:
-            await self._asked.wait()
+    async def _fetch_next(self) -> None:
+        """Fetch the next book that a decoder asked for."""
+        while not self._wanted:
             self._asked.clear()
-            while self._wanted:
-                number, connection = next(iter(self._wanted.items()))
-                del self._wanted[number]
-                instrument = self._intake.instruments.get(number)
-                if instrument is None or connection.done.done():
-                    continue
-                try:
-                    payload = await self.venue.snapshot(self._rest, instrument)
-                except RestError as error:
-                    _LOG.warning("%s: no book of %s by REST (%s)", self.venue.name, instrument.key, error)
-                    self._spawn(self._again(connection, instrument, error.retry_after_s or 1.0))
-                else:
-                    connection.snapshot(instrument, payload)
-                self._spawn(self._insist(connection, instrument))
+            await self._asked.wait()
+        number, connection = next(iter(self._wanted.items()))
+        del self._wanted[number]
+        instrument = self._intake.instruments.get(number)
+        if instrument is None or connection.done.done():
+            return
+        try:
+            payload = await self.venue.snapshot(self._rest, instrument)
+        except Exception as error:  # noqa: BLE001 - whatever it was, this book is asked for again
+            _LOG.warning("%s: no book of %s by REST (%r)", self.venue.name, instrument.key, error)
+            self._spawn(self._again(connection, instrument, getattr(error, "retry_after_s", 0.0) or 1.0))
+        else:
+            connection.snapshot(instrument, payload)
+        self._spawn(self._insist(connection, instrument))
 
     async def _again(self, connection: Connection, instrument: Instrument, wait_s: float) -> None:
         await asyncio.sleep(wait_s)
@@ -211,11 +216,18 @@ class Site:
         return next(carrying, None)
 
     async def _ask_outcomes(self) -> None:
-        """Ask how closed markets ended."""
+        """Ask how closed markets ended; one that cannot be asked does not hide the others."""
+        failed: Exception | None = None
         for market in self._pending.due(self.venue.name, self._intake.clock.now_ns()):
-            ended = await self.venue.outcome(self._rest, market.listing)
+            try:
+                ended = await self.venue.outcome(self._rest, market.listing)
+            except (RestError, msgspec.MsgspecError) as error:
+                failed = error
+                continue
             if ended.payoff_up is not None:
                 self._intake.outcome(market.listing.market.market_id, ended.payoff_up, ended.source)
+        if failed is not None:
+            raise failed
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]], what: str) -> None:
         """Do something again and again; a venue that refuses or answers nonsense is said and survived."""
@@ -223,12 +235,18 @@ class Site:
         while True:
             try:
                 await work()
-                backoff.reset()
-                await self._intake.clock.sleep(seconds)
-            except (RestError, msgspec.MsgspecError) as error:
+            except Exception as error:  # noqa: BLE001 - what breaks at one venue must not end the others
                 wait_s = backoff.next_s(getattr(error, "retry_after_s", 0.0))
-                _LOG.warning("%s: %s failed (%s); next try in %.1f s", self.venue.name, what, error, wait_s)
+                is_ours = not isinstance(error, RestError | msgspec.MsgspecError)
+                about = f"{self.venue.name}: {what}"
+                _LOG.warning("%s failed (%r); next try in %.1f s", about, error, wait_s, exc_info=is_ours)
+                if backoff.failures >= LASTING:
+                    self.failing[what] = f"{error!r}"[:200]
                 await asyncio.sleep(wait_s)
+            else:
+                backoff.reset()
+                self.failing.pop(what, None)
+                await self._intake.clock.sleep(seconds)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

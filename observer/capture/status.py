@@ -54,6 +54,7 @@ def _venue(name: str, site: Site, counters: VenueCounters, intake: Intake, now_n
         "refused": dict(counters.refused),
         "unknown": dict(counters.unknown),
         "closed": dict(counters.closed),
+        "failing": dict(site.failing),
     }
 
 

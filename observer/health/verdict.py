@@ -31,9 +31,12 @@ def complaints(status: dict[str, Any]) -> list[str]:
         if venue["streams"] and (venue["data_age_s"] is None or venue["data_age_s"] > SILENT_S):
             age = "no data yet" if venue["data_age_s"] is None else f"no data for {venue['data_age_s']:.0f} s"
             found.append(f"{name}: {age}")
+        found += [f"{name}: {what} fails again and again ({why})" for what, why in venue["failing"].items()]
     for name, helper in status["helpers"].items():
-        if helper["starts"] > RESTARTS:
-            found.append(f"the {name} was started {helper['starts']} times; it last ended with {helper['last_exit']}")
+        if helper["failures"] >= RESTARTS:
+            found.append(
+                f"the {name} failed {helper['failures']} times in a row; it last ended with {helper['last_exit']}"
+            )
     upload = status.get("upload")
     if upload is not None and upload["oldest_unuploaded_s"] > UPLOAD_S:
         found.append(f"upload is behind: the oldest file waits for {upload['oldest_unuploaded_s'] / 3600:.1f} h")

@@ -19,6 +19,7 @@ VENUE = {
     "markets": 2, "books": 4, "books_valid": 4, "streams": 1, "streams_open": 1, "messages": 1000,
     "payload_bytes": 90_000, "events": 1500, "data_age_s": 0.4, "lag_ms": 35.0, "gaps": 3, "gaps_open": 0,
     "reconnects": 2, "refused": {"bad number": 1}, "unknown": {}, "closed": {"no data for 15 s": 2},
+    "failing": {},
 }  # fmt: skip
 WELL: dict[str, Any] = {
     "now": "2026-11-25T12:00:00.000Z", "clock_offset_s": 0.0, "clock_steps": 0, "ticks": 7200, "tick_rows": 14400,
@@ -28,7 +29,7 @@ WELL: dict[str, Any] = {
         "log": {"level": 0, "free_bytes": 50_000_000_000, "bytes_written": 10**7, "fsync_ms_p99": 0.3,
                 "durable_wall_ns": 1_795_000_000_000_000_000, "write_errors": 0},
     },
-    "helpers": {"compactor": {"starts": 1, "last_exit": None}}, "pending_outcomes": 1, "upload": None,
+    "helpers": {"compactor": {"starts": 9, "failures": 0, "last_exit": 0}}, "pending_outcomes": 1, "upload": None,
 }  # fmt: skip
 
 
@@ -59,7 +60,8 @@ def test_a_well_recorder_has_no_complaint() -> None:
         ("venues/polymarket/streams_open", 0, "1 of 1 streams are down"),
         ("venues/polymarket/data_age_s", 99.0, "no data for 99 s"),
         ("venues/polymarket/data_age_s", None, "no data yet"),
-        ("helpers/compactor/starts", 9, "the compactor was started 9 times"),
+        ("venues/polymarket/failing", {"discovery": "HTTP 503"}, "discovery fails again and again (HTTP 503)"),
+        ("helpers/compactor/failures", 5, "the compactor failed 5 times in a row; it last ended with 0"),
         ("upload", {"oldest_unuploaded_s": 9000.0}, "waits for 2.5 h"),
     ],
 )
