@@ -33,6 +33,8 @@ bench: install
 	$(BIN)/python scripts/bench_oracle.py
 	$(BIN)/python scripts/bench_inference.py
 	$(BIN)/python scripts/bench_train.py
+	$(BIN)/python scripts/bench_capture.py
+	$(BIN)/python scripts/bench_intake.py
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info
