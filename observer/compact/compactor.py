@@ -90,7 +90,12 @@ class Compactor:
         """
         self._private.mkdir(exist_ok=True)
         lock = FolderLock(self._private)
-        lock.take()
+        try:
+            lock.take()
+        except UsageError as error:
+            raise UsageError(
+                f"{self.root} is being compacted by another process, most likely the recorder's own. It needs no help."
+            ) from error
         try:
             return self._run(now_ns)
         finally:

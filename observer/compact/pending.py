@@ -124,9 +124,13 @@ class Pending:
         return gaps, [o for o in harvest.outcomes if is_settled(self._markets.get(o.market_id))]
 
     def settle(self, market_ids: set[str]) -> None:
-        """These windows are in the recording, or have nothing to be written."""
+        """These windows are in the recording, or have nothing to be written: their ticks are no longer needed."""
         for market_id in market_ids:
             self._markets[market_id].is_settled = True
+        for harvest in self.harvests.values():
+            for number, seen in harvest.markets.items():
+                if seen.row["market_id"] in market_ids:
+                    harvest.ticks.pop(number, None)
 
     def finished(self) -> list[Harvest]:
         """Segments of which everything has been written, in order of time."""

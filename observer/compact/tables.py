@@ -56,7 +56,7 @@ def write_tables(root: Path, pending: Pending) -> Written:
     done.refused = sum(count for places in report.refused.values() for count in places.values())
     pending.settle(settled)
     for harvest, gaps, outcomes in told:
-        harvest.is_written = True
+        harvest.is_written, harvest.prices, harvest.feed_trades = True, {}, {}
         harvest.gaps = [gap for gap in harvest.gaps if gap not in gaps]
         harvest.outcomes = [outcome for outcome in harvest.outcomes if outcome not in outcomes]
     return done

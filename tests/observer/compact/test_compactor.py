@@ -12,11 +12,13 @@ import pytest
 
 from observer.compact.compactor import Compactor, compact
 from observer.compact.raw import Frame, read_raw
+from observer.compact.runs import is_recorded_into
 from observer.kit.errors import UsageError
 from observer.records import Tape
 from observer.store.archive import EVENTS, RAW, archived_hours
 from observer.store.files import FolderLock, sha256_of
 from observer.store.instance_lock import InstanceLock
+from observer.store.outcomes import outcomes_id
 from observer.store.reader import Recording
 from observer.store.verify import verify
 from tests.observer.compact.scripted import START_NS, ScriptedRecorder, one_book, two_books, window
@@ -261,7 +263,7 @@ def scene(root: Path) -> None:
     again.stop()
 
 
-@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [13, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_stop_at_any_step_leaves_what_the_next_pass_completes(tmp_path: Path, every: int) -> None:
     scene(tmp_path / "scene")
     shutil.copytree(tmp_path / "scene", tmp_path / "whole")
@@ -322,7 +324,7 @@ def test_one_compactor_at_a_time(recorder: ScriptedRecorder, tmp_path: Path) -> 
     lock = FolderLock(tmp_path / ".compact")
     lock.take()
 
-    with pytest.raises(UsageError, match="is being written by another process"):
+    with pytest.raises(UsageError, match="is being compacted by another process, most likely the recorder's own"):
         compact(tmp_path, START_NS)
     lock.release()
     with pytest.raises(UsageError, match="is no folder. Pass --local-dir"):
@@ -370,3 +372,69 @@ def test_segments_over_an_hour_lie_in_both_hours(tmp_path: Path) -> None:
         hours = {where[-2:] for where in archived_hours(tmp_path, name)}
         assert hours == {"07", "08"}, name
     assert verify(tmp_path).problems == []
+
+
+@pytest.fixture(scope="module")
+def ten_segments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs in ten segments: windows that overlap, follow each other, and span the restart; a feed; outcomes."""
+    root = tmp_path_factory.mktemp("ten")
+    long, cuts = two_books(window("long", 5, 75)), [two_books(window(f"m{i}", 12 * i, 12 * i + 12)) for i in range(7)]
+    first = ScriptedRecorder(root, RUN_A)
+    feed = first.feed("spot", "spot-x")
+    first.book(feed)
+    play(first, 6, long, *cuts[:4])
+    for until_s in (14, 23, 31, 38):
+        first.roll()
+        first.run(until_s, feed, *long.instruments, *(i for cut in cuts[:4] for i in cut.instruments))
+    first.intake.outcome("m0", 1.0, "venue")
+    first.stop()
+    again = ScriptedRecorder(root, RUN_B, start_s=41)
+    play(again, 44, two_books(window("long", 5, 75)), one_book(window("mirrored", 41, 70)), *cuts[4:])
+    for until_s in (52, 63, 71, 95):
+        again.roll()
+        again.intake.outcome(f"m{int(until_s) // 12 - 1}", 0.0, "venue")
+        again.run(until_s, *(i for cut in cuts[4:] for i in cut.instruments))
+    again.stop()
+    return root
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_when_it_is_compacted_makes_no_difference(ten_segments: Path, tmp_path: Path, seed: int) -> None:
+    at_once = Path(shutil.copytree(ten_segments, tmp_path / "at_once"))
+    compact(at_once, START_NS)
+    rng, bit_by_bit = np.random.default_rng(seed), tmp_path / "bit_by_bit"
+    segments = sorted(ten_segments.glob("spool/*/wal/*.wal"), key=lambda path: path.name)
+    compactor: Compactor | None = None
+    for path in segments:
+        place = bit_by_bit / path.relative_to(ten_segments)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+        is_last = path == [p for p in segments if p.parent == path.parent][-1]
+        still_open = place.parent / "9.open"
+        still_open.unlink(missing_ok=True) if is_last else still_open.touch()
+        if rng.random() < 0.6:
+            compactor = compactor if compactor and rng.random() < 0.5 else Compactor(bit_by_bit)
+            compactor.run_once(START_NS)
+    last = compact(bit_by_bit, START_NS)
+
+    assert (last.held, last.open) == (0, 0)
+    assert Recording(bit_by_bit).dataset_id == Recording(at_once).dataset_id
+    assert outcomes_id(bit_by_bit) == outcomes_id(at_once) != ""
+    archives = [
+        {n: h for n, h in files_of(r).items() if n.startswith(("raw", "events"))} for r in (at_once, bit_by_bit)
+    ]
+    assert archives[0] == archives[1]
+    assert len(Recording(at_once).markets()) == 9
+
+
+def test_the_lock_of_a_recorder_that_is_gone_counts_for_nothing(recorder: ScriptedRecorder, tmp_path: Path) -> None:
+    play(recorder, 20, two_books(window("m", 0, 900)))
+    recorder.roll()
+    with InstanceLock(tmp_path):
+        assert is_recorded_into(tmp_path)
+    (tmp_path / ".observer.lock").write_text("")
+    assert not is_recorded_into(tmp_path)
+    (tmp_path / ".observer.lock").write_text(f"{2**22 - 1}\n")
+
+    assert not is_recorded_into(tmp_path)
+    assert compact(tmp_path, second(10_000)).windows == 1
