@@ -102,8 +102,18 @@ def test_norm(rows: int, d: int, relu: bool) -> None:
 
 
 @needs_kernels
+def test_a_norm_wider_than_the_kernel_holds_is_left_to_mlx() -> None:
+    d = fused.WIDEST + 6
+
+    agree(lambda x, w, s: fused.norm(x, w, s), normal(3, d), normal(d, seed=1), normal(d, seed=2))
+    agree(lambda x, w, s: mx.concatenate(fused.branch(x, w, s), -1), normal(3, d), normal(d, seed=1), normal(d))
+
+
+@needs_kernels
 @pytest.mark.parametrize("n_queries", [1, 3, 4, 20])
-@pytest.mark.parametrize(("length", "n_heads", "d"), [(20, 4, 64), (10, 2, 32), (40, 8, 128), (16, 2, 16), (48, 1, 8)])
+@pytest.mark.parametrize(
+    ("length", "n_heads", "d"), [(20, 4, 64), (10, 2, 32), (40, 8, 128), (16, 2, 16), (48, 1, 8), (60, 2, 32)]
+)
 def test_attention(length: int, n_heads: int, d: int, n_queries: int) -> None:
     n_queries = min(n_queries, length)
     is_real = np.arange(length)[None] >= np.arange(5)[:, None] * (length - 1) // 4
@@ -178,6 +188,10 @@ def test_the_switch_turns_the_kernels_off() -> None:
     )  # fmt: skip
 
     assert run.stdout.strip() == f"None {native.SWITCH}=0"
+
+
+def test_a_change_of_any_source_compiles_the_kernels_anew() -> None:
+    assert set(native.SOURCES) == {path.name for path in native.HERE.iterdir() if path.suffix in (".h", ".cpp")}
 
 
 def test_kernels_that_compute_nonsense_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
