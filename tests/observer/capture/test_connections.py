@@ -274,3 +274,24 @@ def test_a_refused_message_points_at_its_own_frame_and_acknowledgements_prove_no
             assert json.loads(rig.intake.raws[bad.frame_index][2]) == ["bad"]
 
     asyncio.run(play())
+
+
+def test_a_socket_that_does_not_close_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "_CLOSE_S", 0.05)
+
+    class Stuck:
+        is_disconnected, is_close_frame_sent = False, True
+
+        def disconnect(self, *, graceful: bool) -> None:
+            """Nothing comes of it."""
+
+    async def play() -> None:
+        async with rig_of() as rig:
+            connection = rig.connection()
+            connection._transport = Stuck()  # type: ignore[assignment]
+            await finish(connection, "replaced")
+
+            assert connection.done.result() == "replaced"
+            assert [end.planned for end in rig.ends()] == [True]
+
+    asyncio.run(play())

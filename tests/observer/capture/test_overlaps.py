@@ -180,3 +180,32 @@ def test_connections_that_come_and_go_leave_nothing_behind() -> None:
             assert len(rig.intake.preamble) <= 3  # the instrument, and the connections that are there
 
     asyncio.run(play())
+
+
+def test_a_next_connection_that_cannot_be_opened_leaves_the_old_one_in_place() -> None:
+    async def play() -> None:
+        async with recording() as rig:
+            rig.stream._backoff = Backoff(random.Random(1), base_s=0.01, cap_s=0.05)
+            rig.stream.change(replace(rig.stream.plan, url="ws://127.0.0.1:1/"))
+            await until(lambda: rig.stream._backoff.failures >= 3, "some tries")
+            rig.server.send("level", "a", 0, 6, 2)
+            await until(lambda: rig.instrument.book.size_at(0, 6) == 2, "the old connection's level")
+
+            assert rig.notes(GapSeen) == []
+            rig.stream.change(replace(rig.stream.plan, url=rig.server.url))
+            await until(lambda: rig.instrument.owner > 0, "the next connection")
+
+    asyncio.run(play())
+
+
+def test_a_lost_connection_is_not_opened_again_at_once() -> None:
+    async def play() -> None:
+        async with recording() as rig:
+            rig.stream._backoff = Backoff(random.Random(1), base_s=60.0, cap_s=60.0)
+            rig.server.sockets[0].disconnect(graceful=False)
+            await until(lambda: rig.stream._backoff.failures == 1, "the wait")
+            await asyncio.sleep(0.3)
+
+            assert len(rig.server.sockets) == 1
+
+    asyncio.run(play())

@@ -1,6 +1,7 @@
 """One venue from discovery to outcome: windows come and go, lost books are fetched, standing ones are checked."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -227,9 +228,26 @@ def test_an_outcome_is_asked_for_until_it_is_known_and_survives_a_restart(tmp_pa
     (market,) = again.due("tiny", now_ns)
     assert market.listing.market == one.market
     assert [i.key for i in market.listing.instruments] == ["w-up", "w-down"]
+    assert market.listing.tags == one.tags
     again.known("w")
     assert again.is_changed
     assert again.to_bytes() == b"[]"
+
+
+def test_a_market_is_asked_about_after_its_close_ever_more_rarely_and_not_for_ever(tmp_path: Path) -> None:
+    pending = Pending(tmp_path / "pending.json")
+    one = listing("w", -60, 10)
+    pending.add(one)
+    asked: list[int] = []
+    for second in range(4 * 86_400):
+        now_ns = one.market.close_ns + second * NS_PER_S
+        asked += [second for _ in pending.due("tiny", now_ns)]
+
+    assert asked[:6] == [20, 40, 80, 160, 320, 640]
+    assert {b - a for a, b in itertools.pairwise(asked[6:])} == {600}
+    assert 3 * 86_400 - 600 <= asked[-1] <= 3 * 86_400
+    assert pending.markets == {}
+    assert pending.is_changed
 
 
 def test_only_the_last_window_of_a_long_market_has_an_outcome(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from observer.capture.clock import Clock
+from observer.capture.clock import Anchor, Clock
 from observer.capture.counters import Counters
 from observer.capture.intake import Intake
 from observer.capture.line import LiveLine
@@ -151,3 +151,32 @@ def test_a_sleep_is_a_gap_and_not_a_burst_of_equal_rows() -> None:
     assert rig.ticker.next_ns == OPEN_NS + 121 * TICK_NS
     (dropped,) = (n for n in rig.intake.notes if isinstance(n, Dropped))
     assert (dropped.rows, dropped.start_ns) == (120, OPEN_NS + TICK_NS)
+
+
+def test_one_known_book_makes_a_row_whichever_token_it_is_of() -> None:
+    rig = Rig()
+    rig.receive(0.1, lambda: rig.line.book(rig.down, [(SCALE // 2, SCALE)], [], UNKNOWN_NS))
+    rig.at(0.5)
+    rig.ticker.catch_up(rig.clock.now_ns())
+
+    assert [tick[2][:4] for tick in rig.intake.ticks] == [[None, None, 0.5, None]]
+
+
+def test_depth_is_that_of_the_best_five_levels() -> None:
+    rig = Rig()
+    levels = [(price * SCALE // 100, price * SCALE) for price in range(40, 30, -1)]
+    rig.receive(0.1, lambda: rig.line.book(rig.up, levels, [], UNKNOWN_NS))
+    rig.at(0.5)
+    rig.ticker.catch_up(rig.clock.now_ns())
+
+    assert rig.intake.ticks[0][2][8] == 40 + 39 + 38 + 37 + 36
+
+
+def test_lateness_under_a_fast_clock_is_in_real_time() -> None:
+    mono = [0]
+    intake = Intake(Clock(Anchor(OPEN_NS, 0, 50.0), mono_ns=lambda: mono[0]), Counters())
+    ticker = Ticker(intake, TICK_NS)
+    mono[0] = 12_000_000  # 600 ms of the clock: 100 ms of it after the tick was due
+    ticker.catch_up(intake.clock.now_ns())
+
+    assert [n.late_ns for n in intake.notes if isinstance(n, Lateness)] == [2_000_000]
