@@ -48,8 +48,9 @@ class Pending:
         frontier = self._frontiers.get(harvest.run_id, 0)
         self._frontiers[harvest.run_id] = max(frontier, harvest.frontier_ns)
         for seen in harvest.markets.values():
-            market_id = seen.row["market_id"]
-            named = self._markets.setdefault(market_id, Named(market_id, seen.row["open_ns"], seen.row["close_ns"]))
+            market_id, open_ns, close_ns = (seen.row[name] for name in ("market_id", "open_ns", "close_ns"))
+            named = self._markets.setdefault(market_id, Named(market_id, open_ns, close_ns))
+            named.open_ns, named.close_ns = open_ns, close_ns  # as it was described last
             named.seen[harvest.run_id] = seen
 
     def see(self, runs: list[Run], now_ns: int) -> None:
