@@ -73,6 +73,7 @@ class Site:
         """Record until cancelled."""
         for feed in self.venue.feeds(self.selection):
             self._known(feed)
+        self._plan()  # underlyings are recorded even while nothing can be discovered
         loops = [
             self._every(DISCOVER_S, self.discover, "discovery"),
             self._every(CHECK_S, self._check_next, "check"),

@@ -2,6 +2,7 @@
 
 import resource
 import sys
+import time
 from typing import Any
 
 from observer.capture.clock import Clock
@@ -15,12 +16,13 @@ def status(clock: Clock, counters: Counters, intake: Intake, sites: dict[str, Si
     """The recorder now.
 
     Returns:
-        `now`, `clock_offset_s`, `clock_steps`, `ticks`, `tick_rows`, `lateness_ms` (p50, p99), `rss_mb`, and per venue
-        what `_venue` says.
+        `now`, `made_mono_s` (the same by the monotonic clock), `clock_offset_s`, `clock_steps`, `ticks`, `tick_rows`,
+        `lateness_ms` (p50, p99), `rss_mb`, and per venue what `_venue` says.
     """
     now_ns = clock.now_ns()
     return {
         "now": iso(now_ns),
+        "made_mono_s": time.monotonic(),
         "clock_offset_s": round(clock.offset_s, 3),
         "clock_steps": counters.clock_steps,
         "ticks": counters.ticks,

@@ -136,17 +136,24 @@ class Stream:
             self._changed.set()
             return old
         for instrument in new.plan.instruments:
-            if instrument.owner == old.number and instrument.book.is_valid:
+            if instrument.owner == old.number and instrument.book.version:
                 self._intake.open_gap(instrument, new.line.last_data_ns, "new connection without a snapshot in time")
+                instrument.owner = new.number
+                self._fetch(new, instrument)
         self.connection = new  # whoever stops this stream from here on must close this one
         await finish(old, "replaced")
         return new
 
     async def _heard(self, new: Connection, old: Connection) -> None:
-        """Open the next connection and wait until it feeds every book, has ended, or is needed in any case."""
+        """Open the next connection; wait until every book has another feed, it has ended, or the old one has."""
         with contextlib.suppress(*ConnectError):  # `new.done` says why
             await new.open()
         waited_s = 0.0
-        while not (new.done.done() or old.done.done() or new.carries_all) and waited_s < OVERLAP_S:
+        while not (new.done.done() or old.done.done() or self._is_replaced(old, new)) and waited_s < OVERLAP_S:
             await self._intake.clock.sleep(0.1)
             waited_s += 0.1
+
+    def _is_replaced(self, old: Connection, new: Connection) -> bool:
+        """Whether nothing is fed by the old connection any more, nor what has moved to another stream since."""
+        alive = self._intake.instruments
+        return new.carries_all and all(i.owner != old.number for i in old.plan.instruments if i.number in alive)

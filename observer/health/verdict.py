@@ -1,7 +1,9 @@
 """Is the recorder well? The complaints, in words a person can act on; none means it is."""
 
+import time
 from typing import Any
 
+STALE_S = 15.0  # a status is made each second
 SILENT_S = 30.0
 CLOCK_S = 1.0
 LATE_MS = 100.0
@@ -13,6 +15,9 @@ def complaints(status: dict[str, Any]) -> list[str]:
     """What is wrong with the recorder whose `status` this is (`observer.capture.daemon.Daemon.status`)."""
     found: list[str] = []
     spool, log = status["spool"], status["spool"]["log"]
+    age_s = time.monotonic() - status["made_mono_s"]
+    if age_s > STALE_S:
+        found.append(f"the recorder hangs: it has said nothing for {age_s:.0f} s")
     if spool["failure"]:
         found.append(f"the disk failed: {spool['failure']}")
     if log["level"] >= 3:

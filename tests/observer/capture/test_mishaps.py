@@ -16,7 +16,7 @@ from observer.capture import site as site_module
 from observer.capture.children import Child
 from observer.capture.daemon import UPLOAD_REPORT, UPLOADER, Daemon
 from observer.capture.outcomes import FIRST_ASK_S
-from observer.ports import Ended, Listing, RestError
+from observer.ports import Ended, Instrument, Listing, RestError
 from observer.store.batch import OutcomeSeen
 from tests.observer.capture.test_daemon import daemon_of
 from tests.observer.capture.test_site import Rig, listing
@@ -73,6 +73,23 @@ def test_a_discovery_that_breaks_is_survived_shown_and_forgotten_once_it_works(t
         assert daemon.status()["venues"]["tiny"]["failing"] == {"discovery": "KeyError('events')"}
         await until(lambda: daemon.ticker.markets, "the discovery")
         assert "discovery" not in site.failing
+
+    play(tmp_path, before, do)
+
+
+def test_underlyings_are_recorded_while_nothing_can_be_discovered(tmp_path: Path) -> None:
+    feed = Instrument("tiny", "btc", "", 0, "BTC", "tiny")
+
+    def before(daemon: Daemon, venue: TinyVenue) -> None:
+        async def discover(*_: object) -> list[Listing]:
+            raise RestError("HTTP 451", 451)
+
+        venue.feeds = lambda selection: [feed]  # type: ignore[method-assign]
+        venue.discover = discover  # type: ignore[method-assign]
+
+    async def do(daemon: Daemon, server: TinyServer) -> None:
+        await until(lambda: server.received, "a subscription")
+        assert server.received == [b'["want", ["btc"]]']
 
     play(tmp_path, before, do)
 

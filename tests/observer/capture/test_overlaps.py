@@ -10,6 +10,7 @@ import pytest
 
 from observer.backoff import Backoff
 from observer.capture import stream as stream_module
+from observer.capture.stream import Stream
 from observer.ports import Instrument, StreamPlan
 from observer.records import UP
 from observer.store.batch import Connected, Disconnected, GapSeen
@@ -102,10 +103,38 @@ def test_a_new_connection_that_does_not_feed_a_book_in_time_takes_over_with_a_ga
             await until(lambda: rig.notes(Disconnected), "the old connection's end")
             assert rig.intake.gaps[rig.instrument.number].reason == "new connection without a snapshot in time"
             assert not rig.instrument.book.is_valid
+            assert rig.asked == ["a"]  # else nobody would, and the gap might last as long as the connection
             rig.server.send(*BOOK_A, socket=1)
             await until(lambda: rig.instrument.book.is_valid, "the book")
 
             assert [gap.reason for gap in rig.notes(GapSeen)] == ["new connection without a snapshot in time"]
+
+    asyncio.run(play())
+
+
+def test_a_book_that_moves_to_another_stream_is_not_let_go_before_that_one_feeds_it() -> None:
+    async def play() -> None:
+        async with recording() as rig:
+            moving = ask_for_another(rig)
+            rig.server.greeting = []
+            await until(lambda: len(rig.server.sockets) == 2, "the connection of both")
+            for book in (BOOK_A, ["book", "b", [[5, 1]], [[7, 1]]]):
+                rig.server.send(*book)
+            await until(lambda: rig.notes(Disconnected), "the first connection's end")
+            other = rig.venue.plan([moving])[0]
+            rig.stream.change(rig.venue.plan([rig.instrument])[0])
+            await until(lambda: len(rig.server.sockets) == 3, "the connection without it")
+            rig.server.send(*BOOK_A)
+            await until(lambda: rig.instrument.owner == 2, "its book")
+            await asyncio.sleep(0.3)
+            second = Stream(rig.intake, rig.venue, replace(other, name="second"), lambda c, i: None, Backoff())
+            await until(lambda: len(rig.server.sockets) == 4, "the other stream")
+            rig.server.send("book", "b", [[5, 1]], [[7, 1]])
+            await until(lambda: len(rig.notes(Disconnected)) == 2, "the old connection's end")
+
+            assert rig.notes(GapSeen) == []
+            assert rig.intake.gaps == {}
+            await second.stop()
 
     asyncio.run(play())
 

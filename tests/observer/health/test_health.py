@@ -22,7 +22,8 @@ VENUE = {
     "failing": {},
 }  # fmt: skip
 WELL: dict[str, Any] = {
-    "now": "2026-11-25T12:00:00.000Z", "clock_offset_s": 0.0, "clock_steps": 0, "ticks": 7200, "tick_rows": 14400,
+    "now": "2026-11-25T12:00:00.000Z", "made_mono_s": float("inf"), "clock_offset_s": 0.0,
+    "clock_steps": 0, "ticks": 7200, "tick_rows": 14400,
     "lateness_ms": {"p50": 0.3, "p99": 1.2}, "rss_mb": 90.0, "venues": {"polymarket": VENUE},
     "spool": {
         "queued_batches": 0, "queued_bytes": 0, "shed_raw": 0, "shed_events": 0, "failure": "",
@@ -51,6 +52,7 @@ def test_a_well_recorder_has_no_complaint() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
+        ("made_mono_s", -1e9, "the recorder hangs: it has said nothing for"),
         ("spool/failure", "EIO", "the disk failed: EIO"),
         ("spool/log/level", 3, "recording is paused"),
         ("spool/log/level", 1, "the disk fills up"),
