@@ -77,6 +77,7 @@ def line(status: dict[str, Any], rates: dict[str, tuple[float, float]]) -> str:
 
 def picture(status: dict[str, Any], rates: dict[str, tuple[float, float]]) -> "RenderableType":
     """The status as a table, what is wrong below it."""
+    from rich.box import SIMPLE
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -84,9 +85,12 @@ def picture(status: dict[str, Any], rates: dict[str, tuple[float, float]]) -> "R
     late, spool = status["lateness_ms"], status["spool"]
     lateness = f"late p50 {late['p50']:.1f} p99 {late['p99']:.1f} ms"
     title = f"recording  {status['now'][:19]}Z  ticks {status['ticks']:,}  {lateness}"
-    shown = Table(title=title, caption=_caption(status, spool))
+    shown = Table(title=title, caption=_caption(status, spool), box=SIMPLE, padding=0)  # 80 columns are enough
     for name in _COLUMNS:
-        shown.add_column(name, justify="left" if name == "venue" else "right")
+        is_name = name == "venue"
+        shown.add_column(
+            name, justify="left" if is_name else "right", no_wrap=is_name, min_width=12 if is_name else None
+        )
     for name, venue in status["venues"].items():
         per_s, kb_per_s = rates.get(name, (0.0, 0.0))
         still_open = f" ({venue['gaps_open']} open)" if venue["gaps_open"] else ""

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from observer.health import screen as screen_module
+from observer.health import server as server_module
 from observer.health.screen import Screen, line, picture
 from observer.health.server import HealthServer
 from observer.health.verdict import complaints
@@ -57,6 +60,7 @@ def test_a_well_recorder_has_no_complaint() -> None:
         ("spool/log/level", 3, "recording is paused"),
         ("spool/log/level", 1, "the disk fills up"),
         ("spool/shed_raw", 7, "7 rows were left out"),
+        ("spool/shed_events", 8, "8 rows were left out"),
         ("clock_offset_s", -30.0, "stepped by -30.0 s"),
         ("lateness_ms/p99", 250.0, "ticks are late"),
         ("venues/polymarket/streams_open", 0, "1 of 1 streams are down"),
@@ -119,6 +123,45 @@ def test_metrics_parse_and_carry_the_numbers(served: tuple[HealthServer, list]) 
     assert samples["mlx_rl_observer_refused_total", (("reason", "bad number"), ("venue", "polymarket"))] == 1
     assert samples["mlx_rl_observer_last_durable_seconds", ()] == 1_795_000_000
     assert samples["mlx_rl_observer_healthy", ()] == 1
+    polymarket = (("venue", "polymarket"),)
+    assert samples["mlx_rl_observer_data_age_seconds", polymarket] == 0.4
+    assert samples["mlx_rl_observer_gaps_total", polymarket] == 3
+    assert samples["mlx_rl_observer_reconnects_total", polymarket] == 2
+    assert not any(name.startswith("mlx_rl_observer_upload") for name, _ in samples)
+
+
+def test_metrics_tell_of_trouble_and_of_the_upload(served: tuple[HealthServer, list]) -> None:
+    server, box = served
+    upload = dict.fromkeys(("pending_files", "pending_bytes", "uploaded_files", "uploaded_bytes"), 7)
+    box[0] = changed("upload", {**upload, "oldest_unuploaded_s": 9000.0})
+    _, body = get(server.port, "/metrics")
+    samples = {sample.name: sample.value for f in text_string_to_metric_families(body) for sample in f.samples}
+
+    assert samples["mlx_rl_observer_healthy"] == 0
+    assert samples["mlx_rl_observer_upload_oldest_unuploaded_s"] == 9000.0
+    assert samples["mlx_rl_observer_upload_uploaded_bytes_total"] == 7
+    assert samples["mlx_rl_observer_pending_outcomes"] == 1
+
+
+def test_a_venue_that_has_nothing_to_stream_is_not_called_silent() -> None:
+    status = changed("venues/polymarket/data_age_s", None)
+    status["venues"]["polymarket"] |= {"streams": 0, "streams_open": 0}
+
+    assert complaints(status) == []
+
+
+def test_it_listens_on_this_machine_only(served: tuple[HealthServer, list]) -> None:
+    assert served[0]._server.server_address[0] == "127.0.0.1"
+
+
+def test_one_that_says_nothing_holds_up_nobody(
+    served: tuple[HealthServer, list], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module._Quiet, "timeout", 0.2)
+    with socket.create_connection(("127.0.0.1", served[0].port)) as silent:
+        assert get(served[0].port, "/health")[0] == 200
+        silent.settimeout(5)
+        assert silent.recv(1) == b""  # given up
 
 
 def test_strangers_and_writers_are_turned_away(served: tuple[HealthServer, list]) -> None:
@@ -144,7 +187,26 @@ def test_the_terminal_shows_rates_gaps_and_what_is_wrong(capsys: pytest.CaptureF
     assert "polymarket" in text
     assert "120" in text
     assert "streams are down" in text
+    narrow = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    status["venues"]["binance-usdm"] = {**VENUE, "gaps": 123, "gaps_open": 10, "reconnects": 1234}
+    narrow.print(picture(status, {"binance-usdm": (123_456.0, 12_345.0)}))
+    assert "binance-usdm" in narrow.export_text()
     assert "messages/s 120" in line(status, {"polymarket": (120.0, 55.0)})
     with Screen(is_terminal=False) as screen:
         screen.show(status)
     assert capsys.readouterr().err == ""  # a log gets a line a minute, not one at once
+
+
+def test_a_log_gets_a_line_a_minute_with_rates_per_second(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(screen_module.time, "monotonic", lambda: now[0])
+    with Screen(is_terminal=False) as screen:
+        for minute in range(121):
+            now[0] = 1000.0 + minute
+            screen.show(changed("venues/polymarket/messages", 1000 + 50 * minute))
+
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all("messages/s 50 " in text for text in lines)

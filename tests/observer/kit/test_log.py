@@ -79,3 +79,28 @@ def test_other_libraries_warnings_are_in_it_too(tmp_path: Path) -> None:
         logging.getLogger("picows.observer").error("WS parser error")
 
     assert lines(tmp_path)[0]["from"] == "picows.observer"
+
+
+def test_news_is_written_and_details_are_not(tmp_path: Path) -> None:
+    with log.Log(tmp_path):
+        log.get("site").info("a market")
+        log.get("site").debug("a frame")
+
+    assert [entry["text"] for entry in lines(tmp_path)] == ["a market"]
+
+
+def test_the_table_of_texts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "_MAX_TEXTS", 10)
+    held = log.FewRepeats()
+    for n in range(1000):
+        assert held.filter(logging.LogRecord("observer.x", logging.INFO, "", 0, "%s", (n,), None))
+
+    assert len(held._seen) <= 10
+
+
+def test_nothing_is_left_of_it_at_the_end(tmp_path: Path) -> None:
+    before = list(logging.getLogger().handlers)
+    with log.Log(tmp_path):
+        pass
+
+    assert logging.getLogger().handlers == before
