@@ -159,10 +159,6 @@ class RecordingWriter:
         known = self._state.tape(market_id)
         return known is not None and market_id in self._state.merged(MARKETS, known[0])
 
-    def holds_reference(self, symbol: str, source: str, start_ns: int, end_ns: int) -> bool:
-        """Whether prices of an underlying are there for any part of a span within one hour."""
-        return self._state.overlap(REFERENCE, partition_of(source, start_ns), symbol, (start_ns, end_ns)) is not None
-
     def write_reference(
         self,
         symbol: str,

@@ -14,6 +14,8 @@ from observer.ports import Instrument
 from observer.records import BUY, SELL
 from observer.store.batch import BOOK, LEVEL, LOST, PRICE, TRADE, Dropped
 from observer.store.reader import Recording
+from observer.store.trades import Trades
+from observer.store.writer import RecordingWriter
 from tests.observer.compact.scripted import CENT, START_NS, ScriptedRecorder, two_books, window
 from tests.observer.compact.test_compactor import RUN_A, play, second
 
@@ -139,6 +141,27 @@ def test_a_restart_with_kept_segments_writes_no_price_twice(recorder: ScriptedRe
     assert (done.windows, done.held, again.refused, last.refused, last.held) == (1, 1, 0, 0, 0)
     assert prices(tmp_path)[: len(before)] == before
     assert len(before) > 1
+
+
+def test_prices_and_trades_that_clash_with_what_is_there_are_counted_and_stop_nothing(
+    recorder: ScriptedRecorder, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    feed, times = recorder.feed("spot", "spot-x"), np.array([second(1), second(9)])
+    with RecordingWriter(tmp_path) as writer:  # somebody imported the same hour
+        writer.write_reference("BTC", "spot-x", times, None, np.array([1.0, 2.0]))
+        code = np.ones(2, np.int8)
+        writer.write_trades("spot-x:BTC-USD", "spot-x", Trades(times, times, 0 * code, code, code * 1.0, code * 1.0))
+    recorder.book(feed)
+    recorder.frame(feed, (TRADE, BUY, 6 * SCALE, SCALE, "b"), after_s=2)
+    recorder.book(feed, mid=30)
+    play(recorder, 20, two_books(window("m", 0, 10)))
+    recorder.stop()
+
+    done = compact(tmp_path, START_NS)
+
+    assert (done.windows, done.deleted, done.refused) == (1, 1, 3)
+    assert prices(tmp_path) == [(1.0, 1.0), (9.0, 2.0)]
+    assert capsys.readouterr().err.count("already holds other records from") == 2
 
 
 def test_a_lost_state_costs_prices_until_the_next_whole_book_and_nothing_else(

@@ -100,6 +100,20 @@ def test_a_lost_or_damaged_catalog_is_made_anew(tmp_path: Path, damage: bytes | 
     assert set(read) == {key for key in read if "hour=18" in key}
 
 
+def test_a_catalog_with_a_damaged_page_is_made_anew(tmp_path: Path) -> None:
+    tapes = hourly(6)
+    write(tmp_path, *tapes[:4])
+    write(tmp_path, tapes[4])
+    data = bytearray((tmp_path / FILE).read_bytes())
+    data[4096:-4096] = b"\xaa" * (len(data) - 8192)
+    (tmp_path / FILE).write_bytes(data)
+
+    write(tmp_path, tapes[5])
+
+    write(tmp_path / "expected", *tapes)
+    assert Recording(tmp_path).dataset_id == Recording(tmp_path / "expected").dataset_id
+
+
 def test_a_catalog_of_another_recording_follows_the_one_that_is_there(tmp_path: Path) -> None:
     write(tmp_path / "one", *hourly(3))
     write(tmp_path / "one", *hourly(4))
