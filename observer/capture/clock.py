@@ -1,8 +1,9 @@
 """The recorder's clock: the wall clock read once, then carried on by the monotonic clock.
 
 Every time in a recording comes from here, so the 0.5 s grid never bends: a wall clock that jumps (NTP at boot, a
-person, a suspended laptop) moves nothing. A jump is noticed, written down and shown; the recorder adopts the new wall
-time when it is started again. Small corrections are slewed into the monotonic clock by the kernel and need no care.
+person) moves nothing. A jump is noticed, written down and shown; the recorder adopts the new wall time when it is
+started again. Small corrections are slewed into the monotonic clock by the kernel and need no care. The monotonic clock
+is the one that goes on while the machine sleeps, so a nap is a gap, and the times after it are right.
 
 Against a loopback exchange with a virtual clock the same clock runs at the exchange's speed.
 """
@@ -11,10 +12,15 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from observer.kit.clock import NS_PER_MS, NS_PER_S
 
 STEP_NS = 250 * NS_PER_MS  # wall and monotonic clock further apart than this: the wall clock was stepped
+
+# Linux stops CLOCK_MONOTONIC in its sleep, a Mac `time.monotonic`; these two go on, and are slewed like the others.
+_GOES_ON_ASLEEP = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_with_sleep_ns: Callable[[], int] = partial(time.clock_gettime_ns, _GOES_ON_ASLEEP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class Clock:
 
     Args:
         anchor: where to start; None anchors at the wall clock now.
-        wall_ns, mono_ns: the two clocks, replaced in tests.
+        wall_ns, mono_ns: the two clocks, replaced in tests; an anchor of an exchange is one of `time.monotonic_ns`.
     """
 
     def __init__(
@@ -39,11 +45,12 @@ class Clock:
         anchor: Anchor | None = None,
         *,
         wall_ns: Callable[[], int] = time.time_ns,
-        mono_ns: Callable[[], int] = time.monotonic_ns,
+        mono_ns: Callable[[], int] | None = None,
     ) -> None:
-        self._wall_ns, self._mono_ns = wall_ns, mono_ns
         self.is_virtual = anchor is not None
-        self.anchor = anchor or Anchor(wall_ns(), mono_ns())
+        self._wall_ns = wall_ns
+        self._mono_ns = mono_ns or (time.monotonic_ns if self.is_virtual else _with_sleep_ns)
+        self.anchor = anchor or Anchor(wall_ns(), self._mono_ns())
         self.speed = self.anchor.speed
         self._stepped_ns = 0
 

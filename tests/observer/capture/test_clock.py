@@ -1,9 +1,12 @@
 """The recorder's clock: real or at an exchange's speed, with steps of the wall clock noticed and slewing let pass."""
 
 import asyncio
+import sys
+import time
 
 import pytest
 
+from observer.capture import clock as clock_module
 from observer.capture.clock import Anchor, Clock
 from observer.kit.clock import NS_PER_MS, NS_PER_S
 
@@ -42,3 +45,14 @@ def test_a_wait_is_one_of_the_clocks_own_seconds() -> None:
         return loop.time() - began
 
     assert 0.09 <= asyncio.run(play()) < 5.0
+
+
+def test_the_machines_sleep_is_time_that_passes_and_an_exchange_has_a_clock_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if sys.platform == "linux":
+        assert clock_module._GOES_ON_ASLEEP == time.CLOCK_BOOTTIME
+    monkeypatch.setattr(clock_module, "_with_sleep_ns", lambda: 77)
+
+    assert Clock().mono_ns() == 77
+    assert abs(Clock(Anchor(START_NS, 0)).mono_ns() - time.monotonic_ns()) < NS_PER_S

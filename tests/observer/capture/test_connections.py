@@ -1,7 +1,11 @@
 """One connection: what it sends, why it ended, and that nothing is left of one that failed to open."""
 
 import asyncio
+import base64
+import contextlib
+import hashlib
 import json
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -75,19 +79,39 @@ def test_one_that_is_cancelled_while_it_subscribes_leaves_no_socket_open() -> No
 
 
 def test_one_that_is_given_up_during_the_handshake_is_closed_once_it_has_come() -> None:
+    ends: list[bytes] = []
+
     async def play() -> None:
-        async with rig_of() as rig:
-            connection = rig.connection()
+        given_up, asked = asyncio.Event(), asyncio.Event()
+
+        async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = await reader.readuntil(b"\r\n\r\n")
+            (key,) = re.findall(rb"Sec-WebSocket-Key: (\S+)", head, re.IGNORECASE)
+            accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+            asked.set()
+            await given_up.wait()
+            writer.write(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+            )
+            with contextlib.suppress(ConnectionResetError):
+                ends.append(await reader.read(1))
+            ends.append(b"")
+            writer.close()
+
+        async with await asyncio.start_server(late, "127.0.0.1", 0) as server, rig_of() as rig:
+            connection = rig.connection(url=f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
             opening = asyncio.create_task(connection.open())
-            while not opening.done() and not rig.server.sockets:
-                await asyncio.sleep(0)
+            await asked.wait()
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)
-            await until(lambda: rig.server.sockets and rig.server.sockets[0].is_disconnected, "the socket's end")
+            given_up.set()
+            await until(lambda: ends, "the socket's end")
 
             assert connection.done.result().startswith("cannot connect")
 
     asyncio.run(play())
+    assert ends[0] == b""  # closed, and nothing was sent on it
 
 
 def test_one_that_breaks_while_it_subscribes_leaves_no_task_behind() -> None:

@@ -223,6 +223,7 @@ def test_a_next_connection_that_cannot_be_opened_leaves_the_old_one_in_place() -
             assert rig.notes(GapSeen) == []
             rig.stream.change(replace(rig.stream.plan, url=rig.server.url))
             await until(lambda: rig.instrument.owner > 0, "the next connection")
+            await until(lambda: rig.server.sockets[0].is_disconnected, "the old one's end")
 
     asyncio.run(play())
 
