@@ -13,6 +13,7 @@ from picows import WSMsgType
 from observer.backoff import Backoff
 from observer.capture import line as line_module
 from observer.capture.clock import Clock
+from observer.capture.connection import finish
 from observer.capture.counters import Counters
 from observer.capture.intake import Intake
 from observer.capture.line import DISAGREES
@@ -272,5 +273,30 @@ def test_a_decoder_that_breaks_costs_its_connection_and_not_the_recorder() -> No
             assert json.loads(rig.intake.raws[1][2]) == ["break"]  # kept, so that the decoder can be mended
             assert any(reason.startswith("decoder failed") for reason in rig.intake.counters.of("tiny").closed)
             assert len(rig.notes(GapSeen)) == 1
+
+    asyncio.run(play())
+
+
+def test_a_stop_in_the_step_in_which_a_socket_ends_is_not_swallowed() -> None:
+    class Ending:
+        def __init__(self) -> None:
+            self.done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def close(self, why: str, *, planned: bool) -> None:
+            """Its end comes later."""
+
+        def abandon(self) -> None:
+            """Not needed here."""
+
+    async def play() -> None:
+        connection = Ending()
+        task = asyncio.create_task(finish(connection, "replaced"))  # type: ignore[arg-type]
+        await asyncio.sleep(0.01)
+        connection.done.set_result("gone")
+        await asyncio.sleep(0)  # whoever waits has been told, and has not run yet
+        task.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     asyncio.run(play())
