@@ -136,6 +136,7 @@ def test_a_batch_is_closed_early_under_load_and_the_status_is_one_of_its_venue(
 ) -> None:
     monkeypatch.setattr(daemon_module, "FLUSH_EVENTS", 10)
     monkeypatch.setattr(daemon_module, "FLUSH_S", 0.01)
+    monkeypatch.setattr(daemon_module, "_LONGEST_WAIT_S", 3600.0)
 
     async def play() -> None:
         async with TinyServer() as server:
