@@ -187,7 +187,7 @@ def _parts(path: Path) -> Iterator[bytes]:
 
 def _client(endpoint_url: str | None) -> tuple[Any, bool]:
     """A client for the endpoint, and whether that is AWS."""
-    import boto3
+    import boto3.session
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
@@ -202,12 +202,13 @@ def _client(endpoint_url: str | None) -> tuple[Any, bool]:
         "response_checksum_validation": "when_required",
     }
     try:
-        client = boto3.client("s3", endpoint_url=endpoint_url, config=Config(**common))
+        session = boto3.session.Session()  # not the shared one, which keeps what the environment said when it was made
+        client = session.client("s3", endpoint_url=endpoint_url, config=Config(**common))
         if _is_aws(client.meta.endpoint_url):
             return client, True
         region = "us-east-1" if client.meta.region_name == "aws-global" else client.meta.region_name
         config = Config(**common, **asked)
-        return boto3.client("s3", endpoint_url=client.meta.endpoint_url, region_name=region, config=config), False
+        return session.client("s3", endpoint_url=client.meta.endpoint_url, region_name=region, config=config), False
     except (BotoCoreError, ValueError) as error:  # a profile that is not there, an endpoint that is no URL
         raise UsageError(
             f"the S3 client cannot be made: {error}. Check --endpoint-url and the AWS_ settings."
