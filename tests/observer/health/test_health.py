@@ -203,9 +203,9 @@ def test_a_log_gets_a_line_a_minute_with_rates_per_second(
     now = [1000.0]
     monkeypatch.setattr(screen_module.time, "monotonic", lambda: now[0])
     with Screen(is_terminal=False) as screen:
-        for minute in range(121):
-            now[0] = 1000.0 + minute
-            screen.show(changed("venues/polymarket/messages", 1000 + 50 * minute))
+        for second in range(0, 122, 2):
+            now[0] = 1000.0 + second
+            screen.show(changed("venues/polymarket/messages", 1000 + 50 * second))
 
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
