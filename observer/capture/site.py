@@ -199,13 +199,13 @@ class Site:
             return
         connection = stream.connection
         for _ in range(2):
-            version = instrument.book.version
+            version, asked_ns = instrument.book.version, self._intake.clock.now_ns()
             payload = await self.venue.snapshot(self._rest, instrument)
             is_still = instrument.book.version == version and instrument.book.is_valid
             if not is_still or connection.done.done():
                 return
             if same_book(self.venue, connection.plan, instrument, payload):
-                instrument.confirmed_ns = self._intake.clock.now_ns()
+                instrument.confirmed_ns = asked_ns  # the answer may have been made just then, and lost data since
                 return
             await self._intake.clock.sleep(1.0)
         if instrument.owner == connection.number:

@@ -79,6 +79,26 @@ def test_a_denied_book_was_last_right_when_it_was_last_confirmed(tmp_path: Path)
     asyncio.run(play())
 
 
+def test_an_answer_that_takes_long_confirms_the_time_it_was_asked_for(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with recording(tmp_path, [listing("w", -1, 60)]) as rig:
+            up = await ready(rig, AGREES)
+            answered_ns: list[int] = []
+
+            async def slowly(rest: object, instrument: Instrument) -> bytes:
+                answered_ns.append(rig.intake.clock.now_ns())  # the venue looks, then the answer travels
+                await asyncio.sleep(0.05)
+                return AGREES
+
+            before_ns = up.confirmed_ns
+            rig.venue.snapshot = slowly  # type: ignore[method-assign]
+            await rig.site._check_next()
+
+            assert before_ns < up.confirmed_ns <= answered_ns[0]
+
+    asyncio.run(play())
+
+
 def test_one_disagreement_may_be_the_time_between(tmp_path: Path) -> None:
     async def play() -> None:
         async with recording(tmp_path, [listing("w", -1, 60)]) as rig:
