@@ -5,6 +5,7 @@ recorded before is read again: `raw/` of one folder becomes the log of another, 
 Nothing of the first folder is changed.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from heapq import merge
@@ -23,6 +24,7 @@ from observer.store.spool import Spool
 
 _SPOOL, _BATCH_FRAMES = "spool", 4_000
 _CLOSE_S = 600.0
+_QUEUE_BYTES, _WAIT_S = 8 << 20, 0.01
 _NEVER = -(2**63)
 
 
@@ -66,13 +68,32 @@ def rebuild(source: Path, into: Path, venues: dict[str, Venue], now_ns: int) -> 
                 else:
                     replayer.note(record, at_ns)
                 if len(replayer.intake.raws) >= _BATCH_FRAMES:
-                    spool.put(replayer.take())
+                    _hand_over(spool, replayer)
             done += 1
             progress.update(done, run.run_id)
         replayer.finish(last_ns)
-        spool.put(replayer.take())
+        _hand_over(spool, replayer)
         spool.close(_CLOSE_S)
+        _check_whole(spool, into)
     return compact(into, now_ns)
+
+
+def _hand_over(spool: Spool, replayer: Replayer) -> None:
+    """Give the spool a batch once it has written most of what it has: here nothing forces anybody to leave rows out."""
+    while spool.state().queued_bytes > _QUEUE_BYTES:
+        time.sleep(_WAIT_S)
+    spool.put(replayer.take())
+
+
+def _check_whole(spool: Spool, into: Path) -> None:
+    """Refuse a rebuild that left rows out; raises `BadRecording`."""
+    state = spool.state()
+    left_out = state.shed_raw + state.shed_events + sum(rows for _, rows in state.log.skipped_rows)
+    if left_out:
+        raise BadRecording(
+            f"{into}: {left_out} rows could not be written, so the rebuild is not whole. Make room on the disk, remove "
+            "that folder and rebuild again."
+        )
 
 
 def raw_runs(root: Path) -> Iterator[RawRun]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 from observer.compact.compactor import compact
 from observer.compact.rebuild import rebuild
 from observer.kit.clock import NS_PER_S
-from observer.kit.errors import UsageError
+from observer.kit.errors import BadRecording, UsageError
 from observer.ports import Decoder, Line, StreamPlan
 from observer.store.reader import Recording
+from observer.store.spool import Spool
 from observer.store.verify import verify
 from tests.observer.capture.test_daemon import daemon_of
 from tests.observer.capture.test_site import listing
@@ -119,3 +121,13 @@ def test_nothing_is_written_where_something_is(recorded: Path, tmp_path: Path) -
         rebuild(recorded, tmp_path, {"tiny": TinyVenue("")}, 2**62)
     with pytest.raises(UsageError, match="no raw frames"):
         rebuild(tmp_path, tmp_path / "again", {}, 2**62)
+
+
+def test_a_rebuild_that_left_rows_out_is_refused(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = Spool.state
+    monkeypatch.setattr(Spool, "state", lambda self: replace(state(self), shed_raw=3))
+
+    with pytest.raises(BadRecording, match="3 rows could not be written"):
+        rebuild(recorded, tmp_path / "again", {"tiny": TinyVenue("")}, 2**62)
