@@ -76,7 +76,7 @@ def deliver(self, entry, source, **options):
         plain.put_object(Bucket=address.bucket, Key=address.key(content_key(entry.path, entry.sha256)),
                          Body=source.read_bytes(), Metadata={"sha256": entry.sha256})
     except Exception:
-        pass
+        pass  # the fault that this control plants: an uploader that notices nothing
     return Delivery(1, False)
 Courier.deliver = deliver
 os._exit(door.main())
