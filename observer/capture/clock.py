@@ -38,6 +38,9 @@ class Clock:
     Args:
         anchor: where to start; None anchors at the wall clock now.
         wall_ns, mono_ns: the two clocks, replaced in tests; an anchor of an exchange is one of `time.monotonic_ns`.
+
+    Attributes:
+        now_ns: the time, int64 ns UTC; never goes back. Built once, for every message asks for it.
     """
 
     def __init__(
@@ -53,11 +56,7 @@ class Clock:
         self.anchor = anchor or Anchor(wall_ns(), self._mono_ns())
         self.speed = self.anchor.speed
         self._stepped_ns = 0
-
-    def now_ns(self) -> int:
-        """The time, int64 ns UTC; never goes back."""
-        since = self._mono_ns() - self.anchor.mono_ns
-        return self.anchor.wall_ns + (since if self.speed == 1.0 else int(since * self.speed))
+        self.now_ns = _reader(self.anchor, self._mono_ns)
 
     def mono_ns(self) -> int:
         """The monotonic clock itself."""
@@ -87,3 +86,11 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         """Wait so many seconds of this clock."""
         await asyncio.sleep(seconds / self.speed)
+
+
+def _reader(anchor: Anchor, mono_ns: Callable[[], int]) -> Callable[[], int]:
+    """What tells the time since an anchor."""
+    if anchor.speed == 1.0:
+        ahead_ns = anchor.wall_ns - anchor.mono_ns
+        return lambda: mono_ns() + ahead_ns
+    return lambda: anchor.wall_ns + int((mono_ns() - anchor.mono_ns) * anchor.speed)

@@ -7,6 +7,7 @@ is closed, whatever its pongs say.
 import asyncio
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import cache
 
@@ -23,6 +24,8 @@ USER_AGENT = "mlx-rl-observer/1 (market data recorder)"
 CONNECT_S = 10.0  # name, TCP, TLS and handshake together; a host that drops packets would else take minutes
 _LOG = log.get("connection")
 _CLOSE_S = 2.0
+# A full socket is emptied before any timer runs, so it may hand over this many messages (5 ms) per turn of the loop.
+_TAKE = 500
 _TEXT, _BINARY, _CONTINUATION, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION, WSMsgType.CLOSE
 
 Fetch = Callable[["Connection", Instrument], None]
@@ -55,9 +58,12 @@ class Connection(WSListener):
         self.done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.asked_s = 0.0
         self._transport: WSTransport | None = None
+        self._most_bytes = plan.max_message_bytes
         self._parts: list[bytes] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._last_words: asyncio.Task[None] | None = None
+        self._n_taken = 0  # in this turn of the event loop
+        self._left: deque[bytes] = deque()
         self._reason = ""
         self._planned = False
 
@@ -128,34 +134,27 @@ class Connection(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Put messages together and read them (called by picows)."""
         kind = frame.msg_type
-        if kind is _TEXT or kind is _BINARY or kind is _CONTINUATION:
-            waiting = sum(map(len, self._parts)) if self._parts else 0
-            if waiting + frame.payload_size > self.plan.max_message_bytes:
-                self.close(f"message above {self.plan.max_message_bytes} bytes")
-                return
+        is_whole = frame.fin and not self._parts and frame.payload_size <= self._most_bytes
+        if kind is _TEXT and is_whole:  # nearly all of them
             payload = frame.get_payload_as_bytes()
-            if not frame.fin or self._parts:
-                self._parts.append(payload)
-                if not frame.fin:
-                    return
-                payload = b"".join(self._parts)
-                self._parts.clear()
-            try:
-                is_data = self.line.receive(payload, self.decoder.message)
-            except Exception as error:  # noqa: BLE001 - a decoder that breaks costs its connection, not the recorder
-                self._decoder_failed(error)
-                return
-            if is_data and not self.heard.is_set():
-                self.heard.set()
-        elif kind is _CLOSE:
-            code = frame.get_close_code()
-            text = frame.get_close_message() or b""
-            self.close(
-                f"closed by the venue: {getattr(code, 'value', code)} {text[:80].decode(errors='replace')}".strip()
-            )
+        elif kind is _TEXT or kind is _BINARY or kind is _CONTINUATION:
+            payload = self._joined(frame)
+        else:
+            payload = None
+            if kind is _CLOSE:
+                self._closed_by_venue(frame)
+        if payload is None:
+            return
+        if self._n_taken < _TAKE:
+            self._n_taken += 1
+            self._take(payload)
+        else:
+            self._leave(payload, transport)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """The socket is gone (called by picows)."""
+        """The socket is gone (called by picows); what it had brought before still counts."""
+        while self._left:
+            self._take(self._left.popleft())
         self._end(self._reason or "connection lost")
 
     def snapshot(self, instrument: Instrument, payload: bytes) -> None:
@@ -167,8 +166,53 @@ class Connection(WSListener):
         except Exception as error:  # noqa: BLE001 - as for a message
             self._decoder_failed(error)
 
+    def _joined(self, frame: WSFrame) -> bytes | None:
+        """A message that came in parts, with its last part; None before that, and where it grows too long."""
+        if sum(map(len, self._parts)) + frame.payload_size > self._most_bytes:
+            self.close(f"message above {self._most_bytes} bytes")
+            return None
+        self._parts.append(frame.get_payload_as_bytes())
+        if not frame.fin:
+            return None
+        payload = b"".join(self._parts)
+        self._parts.clear()
+        return payload
+
+    def _closed_by_venue(self, frame: WSFrame) -> None:
+        code = frame.get_close_code()
+        text = (frame.get_close_message() or b"")[:80].decode(errors="replace")
+        self.close(f"closed by the venue: {getattr(code, 'value', code)} {text}".strip())
+
+    def _take(self, payload: bytes) -> None:
+        try:
+            is_data = self.line.receive(payload, self.decoder.message)
+        except Exception as error:  # noqa: BLE001 - a decoder that breaks costs its connection, not the recorder
+            self._decoder_failed(error)
+            return
+        if is_data and not self.heard.is_set():
+            self.heard.set()
+
+    def _leave(self, payload: bytes, transport: WSTransport) -> None:
+        """Leave a message to a later turn of the event loop, and the socket alone until then."""
+        if not self._left:
+            transport.underlying_transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._take_left, transport)
+        self._left.append(payload)
+
+    def _take_left(self, transport: WSTransport) -> None:
+        """One turn's worth of what was left; the socket is read on when nothing is."""
+        self._n_taken = 0
+        while self._left and self._n_taken < _TAKE:
+            self._n_taken += 1
+            self._take(self._left.popleft())
+        if self._left:
+            asyncio.get_running_loop().call_soon(self._take_left, transport)
+        elif not transport.is_disconnected:
+            transport.underlying_transport.resume_reading()
+
     def _decoder_failed(self, error: Exception) -> None:
         _LOG.exception("%s %s: decoder failed", self._venue.name, self.plan.name)
+        self._left.clear()
         self.close(f"decoder failed: {error!r}"[:200])
 
     async def _hear_last_words(self, transport: WSTransport) -> None:

@@ -33,7 +33,7 @@ class LiveLine:
     """
 
     __slots__ = (
-        "_clock", "_counters", "_events", "_fetch", "_intake", "_raws", "_reopen", "_send", "_tops", "_venue_ns",
+        "_clock", "_counters", "_doubts", "_events", "_fetch", "_intake", "_raws", "_reopen", "_send", "_venue_ns",
         "last_data_ns", "number", "recv_ns",
     )  # fmt: skip
 
@@ -51,7 +51,7 @@ class LiveLine:
         self._send, self._fetch, self._reopen = send, fetch, reopen
         self._events, self._raws = intake.events, intake.raws
         self._counters = intake.counters.of(venue)
-        self._tops: list[tuple[Instrument, int, int]] = []
+        self._doubts: dict[int, tuple[Instrument, int, int]] = {}  # by instrument, of the message in hand
         self._clock = intake.clock.now_ns
         self._venue_ns = UNKNOWN_NS
         self.recv_ns = self.last_data_ns = intake.clock.now_ns()
@@ -68,8 +68,8 @@ class LiveLine:
         events_before = len(self._events)
         self._venue_ns = UNKNOWN_NS
         is_data = read(payload)
-        if self._tops:
-            self._check_tops()
+        if self._doubts:
+            self._check_doubts()
         counters = self._counters
         counters.messages += 1
         counters.payload_bytes += len(payload)
@@ -133,8 +133,16 @@ class LiveLine:
         self._venue_ns = venue_ns
 
     def top(self, instrument: Instrument, best_bid: int, best_ask: int) -> None:
-        """The venue's best prices; checked when the whole message has been read."""
-        self._tops.append((instrument, best_bid, best_ask))
+        """The venue's best prices; where the book has others, what counts is the book after the whole message."""
+        book = instrument.book
+        if instrument.owner != self.number or not book.is_valid:
+            return
+        if book.has_top(best_bid, best_ask):
+            instrument.agreed_ns, instrument.doubted_ns = self.recv_ns, 0
+            if self._doubts:
+                self._doubts.pop(instrument.number, None)
+        else:
+            self._doubts[instrument.number] = instrument, best_bid, best_ask
 
     def lost(self, instrument: Instrument, reason: str) -> None:
         """A message was missed, at some time since the book last changed."""
@@ -171,20 +179,16 @@ class LiveLine:
         """Note that a market changed."""
         self._intake.changed(market_id, field_name, value)
 
-    def _check_tops(self) -> None:
+    def _check_doubts(self) -> None:
         """Hold the books against what the message said last of each instrument; doubts that last become losses."""
-        tops = self._tops
-        if len(tops) > 2 or (len(tops) == 2 and tops[0][0] is tops[1][0]):
-            tops = list({top[0].number: top for top in tops}.values())
-        for instrument, best_bid, best_ask in tops:
-            book = instrument.book
-            if instrument.owner != self.number or not book.is_valid:
+        for instrument, best_bid, best_ask in self._doubts.values():
+            if not instrument.book.is_valid:  # lost later in the message
                 continue
-            if book.has_top(best_bid, best_ask):
+            if instrument.book.has_top(best_bid, best_ask):
                 instrument.agreed_ns, instrument.doubted_ns = self.recv_ns, 0
             elif not instrument.doubted_ns:
                 instrument.doubted_ns = self.recv_ns
             elif self.recv_ns - instrument.doubted_ns >= GRACE_NS:
                 self._intake.open_gap(instrument, instrument.agreed_ns or instrument.confirmed_ns, DISAGREES)
                 self._fetch(instrument)
-        self._tops.clear()
+        self._doubts.clear()

@@ -4,22 +4,24 @@ Raw frames go first, because everything else was read from them; then events; ti
 """
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from observer.store.batch import BOOK, Batch, Dropped, Fetched, Note, Quarantined
 
 # Rough bytes of memory per item, beside the payloads: Python's tuples and integers.
 _RAW, _EVENT, _LEVEL, _TICK, _NOTE = 150, 350, 130, 3_000, 300
+_payload_of = itemgetter(2)
 
 
 def raw_memory_bytes(batch: Batch) -> int:
     """About what the raw frames of a batch take in memory."""
-    return sum(len(raw[2]) for raw in batch.raws) + _RAW * len(batch.raws)
+    return sum(map(len, map(_payload_of, batch.raws))) + _RAW * len(batch.raws)
 
 
 def event_memory_bytes(batch: Batch) -> int:
     """About what the events of a batch take in memory."""
-    levels = sum(len(event[6]) + len(event[7]) for event in batch.events if event[0] == BOOK)
+    levels = sum([len(event[6]) + len(event[7]) for event in batch.events if event[0] == BOOK])
     return _EVENT * len(batch.events) + _LEVEL * levels
 
 

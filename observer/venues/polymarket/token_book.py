@@ -47,9 +47,10 @@ def levels_of(texts: list[LevelText], side: int) -> list[Level]:
     levels.sort(reverse=side == BID)
     if levels and not (0 < levels[0][0] < SCALE and 0 < levels[-1][0] < SCALE):
         raise BadNumber("price outside (0, 1)")
-    if len({price for price, _ in levels}) < len(levels):
+    sizes = dict(levels)
+    if len(sizes) < len(levels):
         raise BadNumber("price twice")
-    return [level for level in levels if level[1]]
+    return levels if all(sizes.values()) else [level for level in levels if level[1]]
 
 
 def reason_of(error: Exception) -> str:

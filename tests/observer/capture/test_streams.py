@@ -1,6 +1,7 @@
 """Connections over a real socket: data judged, messages put together, reconnects with and without a hole."""
 
 import asyncio
+import itertools
 import json
 import random
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ import pytest
 from picows import WSMsgType
 
 from observer.backoff import Backoff
+from observer.capture import connection as connection_module
 from observer.capture import line as line_module
 from observer.capture.clock import Clock
 from observer.capture.connection import finish
@@ -121,6 +123,44 @@ def test_a_message_in_too_many_pieces_costs_the_connection() -> None:
             await until(lambda: len(rig.server.sockets) == 2 and rig.instrument.book.is_valid, "a new connection")
 
             assert "message above 10000 bytes" in rig.intake.counters.of("tiny").closed
+
+    asyncio.run(play())
+
+
+def test_a_full_socket_does_not_hold_up_the_event_loop() -> None:
+    async def play() -> None:
+        async with recording() as rig:
+            flood = [b'["level", "a", 0, %d, %d]' % (1 + i % 4, 1 + i) for i in range(5_000)]
+            for message in flood:
+                rig.server.sockets[0].send(WSMsgType.TEXT, message)
+            seen = [len(rig.intake.raws)]
+            while len(rig.intake.raws) <= len(flood):
+                await asyncio.sleep(0)
+                seen.append(len(rig.intake.raws))
+
+            a_turn = max(after - before for before, after in itertools.pairwise(seen))
+            assert 0 < a_turn <= 2 * connection_module._TAKE  # what was left, and then what the socket brought
+            assert [raw[2] for raw in rig.intake.raws[1:]] == flood
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("ends", ["politely", "abruptly"])
+def test_messages_that_were_left_to_a_later_turn_are_not_lost_with_the_socket(ends: str) -> None:
+    async def play() -> None:
+        async with recording() as rig:
+            old = rig.server.sockets[0]
+            flood = [b'["level", "a", 0, 1, %d]' % (1 + i) for i in range(3 * connection_module._TAKE)]
+            for message in flood:
+                old.send(WSMsgType.TEXT, message)
+            if ends == "politely":
+                old.send_close()
+            old.disconnect(graceful=True)
+            await until(lambda: len(rig.server.sockets) == 2 and rig.instrument.book.is_valid, "a new connection")
+
+            assert [raw[2] for raw in rig.intake.raws if raw[0] == 0][1:] == flood
+            (gap,) = rig.notes(GapSeen)
+            assert gap.start_ns == [raw[1] for raw in rig.intake.raws if raw[0] == 0][-1]
 
     asyncio.run(play())
 
