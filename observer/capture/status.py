@@ -3,6 +3,7 @@
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from observer.capture.clock import Clock
@@ -62,5 +63,7 @@ def _venue(name: str, site: Site, counters: VenueCounters, intake: Intake, now_n
 
 def _rss_mb() -> float:
     """Peak resident memory of this process, MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1 << 20) if sys.platform == "darwin" else peak / 1024, 1)
+    if sys.platform == "linux":  # `getrusage` would tell its parent's peak where that was higher
+        _, _, after = Path("/proc/self/status").read_text().partition("VmHWM:")
+        return round(int(after.split(maxsplit=1)[0]) / 1024, 1)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20), 1)

@@ -1,9 +1,10 @@
 """Thirty simulated days leave the recorder as it was: memory does not creep, no file stays open.
 
-Site, lines, decoders, ticker and spool are the recorder's own; time is simulated and sockets are replaced by calls, so
-that a month passes in minutes. Every quarter of an hour windows open and close; frames, trades, holes, silent
-connections, refused messages, unknown events and outcomes come all the while. Memory is read once a simulated day; a
-line through the days after the first ten must not rise by more than the noise around it.
+Site, lines, ticker and spool are the recorder's own; time is simulated, and sockets and decoders are replaced by calls,
+so that a month passes in minutes: the open files counted are the spool's. Every quarter of an hour windows open and
+close; frames, trades, holes, silent connections, refused messages, unknown events and outcomes come all the while.
+Memory is read once a simulated day; a line through the days after the first ten must not rise by more than the noise
+around it.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from observer.backoff import Backoff
 from observer.capture import site as site_module
@@ -55,7 +57,7 @@ def control() -> Measurement:
 
 async def _soak(days: int, *, leak: bool) -> Measurement:
     memory, files = [], []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, patch.object(site_module, "Stream", Socketless):
         world = World(Path(name))
         if leak:
             world.intake.drop_instrument = lambda instrument: None  # type: ignore[method-assign]
@@ -93,7 +95,6 @@ class World:
         self.spool = Spool(folder, "run", lambda: self.intake.preamble, durability="os", segment_bytes=4 << 20)
         self.pending = Pending(folder / "pending.json")
         self.intake.ended = self.pending.known
-        site_module.Stream = Socketless  # type: ignore[assignment]
         self.site = Site(
             SoakVenue(self), Selection(), self.intake, self.ticker, None, self.pending, self.rng  # type: ignore[arg-type]
         )  # fmt: skip
