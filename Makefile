@@ -35,6 +35,7 @@ bench: install
 	$(BIN)/python scripts/bench_train.py
 	$(BIN)/python scripts/bench_capture.py
 	$(BIN)/python scripts/bench_intake.py
+	$(BIN)/python scripts/bench_decode.py
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info

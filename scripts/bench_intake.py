@@ -44,7 +44,7 @@ def _ours(url: str, seconds: float) -> dict[str, float]:
             pid = running.process.pid
             before, cpu, began = running.status()["venues"]["polymarket"]["messages"], cpu_s(pid), time.monotonic()
             time.sleep(seconds)
-            after, used, took = running.status()["venues"]["polymarket"]["messages"], cpu_s(pid) - cpu, 0.0
+            after, used = running.status()["venues"]["polymarket"]["messages"], cpu_s(pid) - cpu
             took = time.monotonic() - began
     return {"messages_per_s": (after - before) / took, "us_per_message": 1e6 * used / max(1, after - before)}
 

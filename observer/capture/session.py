@@ -57,13 +57,18 @@ def record(settings: ObserveSettings) -> dict[str, Any]:
     with InstanceLock(root):
         (root / SPOOL).mkdir(exist_ok=True)
         _tell(recover(root / SPOOL))
-        gc.freeze()
-        gc.set_threshold(_GC_EVERY)
+        tune_garbage_collection()
         with Log(root / LOGS):
             result, ended_by_itself = uvloop.run(_record(settings, venues, selection))
     if ended_by_itself:
         _bring_home(settings)
     return result
+
+
+def tune_garbage_collection() -> None:
+    """Look for cycles rarely, and never among what was loaded at the start."""
+    gc.freeze()
+    gc.set_threshold(_GC_EVERY)
 
 
 async def _record(
