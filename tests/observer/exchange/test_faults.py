@@ -345,14 +345,14 @@ def test_kinds_that_lose_data_are_named(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "why"),
     [
-        Fault(kind="http", status=429),
-        Fault(kind="skew", skew_ms=10),
-        Fault(kind="drop", count=0),
-        Fault(kind="freeze", duration_s=-1.0),
+        (Fault(kind="http", status=429), "duration_s 0.0: give it an end"),
+        (Fault(kind="skew", skew_ms=10), "duration_s 0.0: give it an end"),
+        (Fault(kind="drop", count=0), "count 1 or more"),
+        (Fault(kind="freeze", duration_s=-1.0), "are 0 or more"),
     ],
 )
-def test_a_fault_that_means_nothing_is_refused(stage: Stage, fault: Fault) -> None:
-    with pytest.raises(UsageError):
+def test_a_fault_that_means_nothing_is_refused(stage: Stage, fault: Fault, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
         stage.floor.faults.arm(fault)

@@ -149,7 +149,7 @@ def test_a_folder_without_polymarket_windows_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="no polymarket windows"):
         Exchange(ExchangeSettings(replay=other))
-    with pytest.raises(BadRecording):
+    with pytest.raises(BadRecording, match="nothing holds no recording"):
         Exchange(ExchangeSettings(replay=tmp_path / "nothing"))
     with pytest.raises(UsageError, match="polymarket alone"):
         Exchange(ExchangeSettings(replay=other, venues=("kraken",)))
