@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import random
 import signal
+import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
@@ -55,7 +56,7 @@ class Daemon:
 
     Attributes:
         latest: the newest status, replaced as a whole each second, so other threads may read it.
-        show: called with each new status.
+        show: called with each new status, in a thread; passed over while it has not returned from the one before.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Daemon:
         self._upload: dict[str, Any] | None = None
         self._upload_report = pending.with_name(UPLOAD_REPORT)
         self._stop = asyncio.Event()
+        self._showing = threading.Thread()
 
     def stop(self) -> None:
         """Stop recording soon; safe to call from a signal."""
@@ -174,10 +176,9 @@ class Daemon:
             if any(child.name == UPLOADER for child in self.children):  # else the report is an earlier run's
                 self._upload = await asyncio.to_thread(_read_report, self._upload_report)
             self.latest = self.status()
-            try:
-                self.show(self.latest)
-            except OSError as error:  # a terminal that is gone, a pipe that nobody reads, a full disk
-                _LOG.warning("the status cannot be shown: %s", error)
+            if not self._showing.is_alive():
+                self._showing = threading.Thread(target=self._show, args=(self.latest,), name="show", daemon=True)
+                self._showing.start()
             if by_ns := self.clock.step_ns():
                 _LOG.error("the wall clock was stepped by %+.3f s; ticks go on, restart to adopt it", by_ns / NS_PER_S)
                 self.intake.clock_step(by_ns)
@@ -185,6 +186,13 @@ class Daemon:
                 raise StorageFailed(failed)
             if self.pending.is_changed:
                 await self._save_pending()
+
+    def _show(self, status: dict[str, Any]) -> None:
+        """Show a status, however long that takes."""
+        try:
+            self.show(status)
+        except OSError as error:  # a terminal that is gone, a full disk
+            _LOG.warning("the status cannot be shown: %s", error)
 
     async def _save_pending(self) -> None:
         """Keep the markets whose outcome is to come; a disk without room for them may have some later."""

@@ -7,8 +7,10 @@ from typing import Any
 from observer.capture.settings import ObserveSettings
 from observer.kit.cli import run_command
 from observer.kit.console import table
+from observer.kit.outlet import Outlets
 
 ABOUT = "Record markets tick by tick to local disk, and to S3 where a bucket is named. No orders are sent."
+_PATIENCE_S = 1.0  # for a terminal or a pipe that nobody reads, once everything is on the disk
 
 
 def observe(settings: ObserveSettings) -> dict[str, Any]:
@@ -46,7 +48,15 @@ _LISTED = ("venue", "market", "series", "symbol", "opens", "closes", "fees")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the door and return its exit code."""
-    return run_command(ObserveSettings, observe, argv, prog="observer.py", about=ABOUT, show=show)
+    with Outlets() as outlets:
+
+        def work(settings: ObserveSettings) -> dict[str, Any]:
+            if not settings.dry_run:
+                outlets.patience_s = _PATIENCE_S
+            return observe(settings)
+
+        code = run_command(ObserveSettings, work, argv, prog="observer.py", about=ABOUT, show=show)
+    return 1 if code == 0 and outlets.out.failure is not None else code
 
 
 if __name__ == "__main__":

@@ -23,9 +23,11 @@ from observer.kit.cli import run_command  # noqa: E402
 from observer.kit.clock import iso  # noqa: E402
 from observer.kit.console import say  # noqa: E402
 from observer.kit.errors import BadRecording, UsageError  # noqa: E402
+from observer.kit.outlet import Outlets  # noqa: E402
 
 _NICE = 10
 _LOOK_S = 1.0  # how often to see whether the parent is there
+_PATIENCE_S = 0.5  # for a terminal or a pipe that nobody reads, at the end
 ABOUT = (
     "Compact what the recorder has sealed, again and again, until the process that started this one ends. No recorded "
     "row is lost: a segment is deleted only when all that was made from it is on the disk."
@@ -88,7 +90,9 @@ def show(done: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the loop; returns only where the flags are wrong."""
-    return run_command(LoopSettings, loop, argv, prog="python -m observer.compact", about=ABOUT, show=show)
+    with Outlets() as outlets:
+        outlets.patience_s = _PATIENCE_S
+        return run_command(LoopSettings, loop, argv, prog="python -m observer.compact", about=ABOUT, show=show)
 
 
 if __name__ == "__main__":

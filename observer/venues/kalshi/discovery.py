@@ -8,8 +8,8 @@ are taken, chosen once for each UTC hour so that the choice does not flicker. Th
 import heapq
 from dataclasses import dataclass, field
 
+from observer.kit import log
 from observer.kit.clock import NS_PER_S
-from observer.kit.console import say
 from observer.ports import Listing, Rest, Selection
 from observer.venues.kalshi.listing import (
     CATEGORIES,
@@ -24,6 +24,7 @@ from observer.venues.kalshi.listing import (
 )
 from observer.venues.kalshi.rest import KalshiRest, MarketRow, SeriesRow
 
+_LOG = log.get("kalshi")
 LEAD_NS = 300 * NS_PER_S  # a window is listed so long before it opens
 A_CATEGORY = 40  # markets of each category, beside the quarter-hour ones
 _SERIES_NS = 6 * HOUR_NS
@@ -147,4 +148,4 @@ class Discovery:
     def _say(self, text: str) -> None:
         if text not in self._said and len(self._said) < _MAX_SAID:
             self._said.add(text)
-            say(text)
+            _LOG.warning("%s", text)

@@ -10,11 +10,12 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from observer.kit import log
 from observer.kit.clock import NS_PER_S, iso
-from observer.kit.console import say
 from observer.ports import Rest, RestError
 from observer.venues.polymarket.words import BAD_JSON
 
+_LOG = log.get("polymarket")
 PAGE = "100"  # the venue clamps a larger limit without a word
 _MAX_SAID = 1_000
 _T = TypeVar("_T")
@@ -119,7 +120,7 @@ class Remarks:
             if len(self._said) >= _MAX_SAID:
                 self._said.clear()
             self._said.add(text)
-            say(f"polymarket: {text}")
+            _LOG.warning("polymarket: %s", text)
 
 
 class Gamma:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -311,3 +312,26 @@ def test_a_helper_that_cannot_be_started_is_tried_again(tmp_path: Path, monkeypa
         await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(run())
+
+
+def test_a_status_that_cannot_be_shown_yet_holds_up_nothing(tmp_path: Path) -> None:
+    shown: list[object] = []
+    goes_on = threading.Event()
+
+    def before(daemon: Daemon, _: TinyVenue) -> None:
+        def show(status: object) -> None:
+            shown.append(status)
+            goes_on.wait(10)
+
+        daemon.show = show
+
+    async def do(daemon: Daemon, _: TinyServer) -> None:
+        await until(lambda: shown, "a status")
+        ticks, latest = daemon.counters.ticks, daemon.latest
+        await until(lambda: daemon.counters.ticks > ticks + 4, "more ticks")
+        assert daemon.latest is not latest
+        assert len(shown) == 1
+        goes_on.set()
+        await until(lambda: len(shown) > 3, "more statuses")
+
+    play(tmp_path, before, do)

@@ -176,14 +176,14 @@ def test_the_next_hour_is_listed_five_minutes_before_it_begins() -> None:
 
 
 def test_what_nobody_trades_is_not_binary_has_no_time_or_no_fee_law_is_left_out(
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     ids = " ".join(found(fake()))
 
     assert not any(
         name in ids for name in ("KXFED-26DEC-T5", "KXFED-26DEC-S", "KXNBAGAME-X-BAD", "KXFLAT", "KXETH15M-O")
     )
-    told = capsys.readouterr().err
+    told = caplog.text
     assert "KXNBAGAME-X-BAD opens or closes at a time that cannot be read" in told
     assert "series KXFLAT charges 'flat', a fee without a law" in told
 

@@ -139,7 +139,7 @@ def test_discovery_fails_where_nothing_answers() -> None:
     ],
 )
 def test_a_market_that_contradicts_itself_is_left_out_and_said(
-    changed: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    changed: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     catalogue = Catalogue()
     catalogue.add(rolling("btc", "15m", NOON_S, 900, **changed))
@@ -148,7 +148,7 @@ def test_a_market_that_contradicts_itself_is_left_out_and_said(
     listings = found(catalogue, "15m", NOON_S + 1)
 
     assert ids(listings) == [f"eth-updown-15m-{NOON_S}"]
-    assert f"btc-updown-15m-{NOON_S}" in capsys.readouterr().err
+    assert f"btc-updown-15m-{NOON_S}" in caplog.text
 
 
 def long_event(name: str, end_s: int, tag: str = "politics", **changed: Any) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def test_the_last_hour_ends_with_the_market_and_later_trading_is_a_window_of_its
 
 
 def test_only_the_most_traded_long_markets_are_recorded_and_they_stay_chosen(
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     venue, catalogue = Polymarket(URLS), Catalogue()
     end_s = NOON_S + 86_400
@@ -201,10 +201,10 @@ def test_only_the_most_traded_long_markets_are_recorded_and_they_stay_chosen(
     assert len(first) == MAX_MARKETS
     assert min(int(one.market.series[1:]) for one in first) == 20
     assert set(ids(again)) == set(ids(first))
-    assert f"the {MAX_MARKETS} most traded are recorded" in capsys.readouterr().err
+    assert f"the {MAX_MARKETS} most traded are recorded" in caplog.text
 
 
-def test_the_catalogue_is_read_page_by_page_up_to_a_bound(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_catalogue_is_read_page_by_page_up_to_a_bound(caplog: pytest.LogCaptureFixture) -> None:
     catalogue = Catalogue()
     catalogue.page = 2
     catalogue.of_tag["politics"] = [long_event(f"m{i}", NOON_S + 86_400) for i in range(2 * MAX_PAGES + 1)]
@@ -212,7 +212,7 @@ def test_the_catalogue_is_read_page_by_page_up_to_a_bound(capsys: pytest.Capture
     listings = found(catalogue, "politics", NOON_S)
 
     assert len(listings) == 2 * MAX_PAGES
-    assert f"more than {MAX_PAGES} pages" in capsys.readouterr().err
+    assert f"more than {MAX_PAGES} pages" in caplog.text
 
 
 def test_a_catalogue_that_cannot_order_is_read_in_its_own_order() -> None:
