@@ -1,7 +1,6 @@
 """Coinbase Advanced Trade: one sequence per connection over all channels, and five seconds to say what is wanted."""
 
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
@@ -9,13 +8,12 @@ from aiohttp import web
 from observer.book import ASK, BID
 from observer.exchange.answer import answer
 from observer.exchange.floor import Floor
-from observer.exchange.markets.listing import SpotListing
 from observer.exchange.markets.spot import SpotBook, SpotStep, SpotTrade
 from observer.exchange.markets.world import World
 from observer.exchange.peer import Peer
 from observer.exchange.settings import ExchangeSettings
-from observer.exchange.truth import TrueBook
 from observer.exchange.upgrade import accept
+from observer.exchange.venues.spot import SpotSession, SpotVenue
 from observer.exchange.wire import fixed, json_bytes, parse_json, rfc3339, whole
 from observer.kit.clock import NS_PER_S
 from observer.records import BUY
@@ -28,7 +26,7 @@ _WHOLE_BOOK = 1_000_000
 _EPOCH = "1970-01-01T00:00:00Z"  # what a snapshot's levels say of when they were set
 
 
-class Coinbase:
+class Coinbase(SpotVenue["CoinbaseSession"]):
     """The venue.
 
     Args:
@@ -38,14 +36,8 @@ class Coinbase:
     """
 
     def __init__(self, floor: Floor, world: World, settings: ExchangeSettings) -> None:
-        self.floor = floor
-        self.listing = SpotListing(floor, world, VENUE, lambda coin: f"{coin.name}-USD")
-        self.sessions: list[CoinbaseSession] = []
-        self._symbols = {book.name: symbol for symbol, book in self.listing.books.items()}
-        for book in self.listing.books.values():
-            book.watchers.append(self._stepped)
+        super().__init__(floor, world, VENUE, lambda coin: f"{coin.name}-USD", NS_PER_S)
         self._beats = 0
-        floor.agenda.at((floor.agenda.now_ns // NS_PER_S + 1) * NS_PER_S, self._beat)
 
     def routes(self) -> list[web.RouteDef]:
         """All addresses of the venue."""
@@ -58,10 +50,6 @@ class Coinbase:
             web.get(rest + "/market/products/{product}", self.product),
             web.get(rest + "/market/product_book", self.product_book),
         ]
-
-    def books(self, keys: set[str]) -> Iterator[TrueBook]:
-        """The true books of these products."""
-        return self.listing.truth(keys)
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Take a connection."""
@@ -140,8 +128,7 @@ class Coinbase:
             "post_only": False, "auction_mode": False,
         }  # fmt: skip
 
-    def _stepped(self, book: SpotBook, step: SpotStep) -> None:
-        symbol = self._symbols[book.name]
+    def _stepped(self, symbol: str, book: SpotBook, step: SpotStep) -> None:
         readers = [session for session in self.sessions if symbol in session.keys]
         if not readers:
             return
@@ -166,14 +153,14 @@ class Coinbase:
                 for symbol in sorted(session.channels.get("ticker_batch", ())):
                     ticker = self.ticker_json(symbol, self.listing.books[symbol])
                     session.tell("ticker_batch", [{"type": "update", "tickers": [ticker]}], symbol)
-        self.floor.agenda.after(NS_PER_S, self._beat)
 
 
-class CoinbaseSession:
+class CoinbaseSession(SpotSession):
     """One connection's channels and its sequence."""
 
     def __init__(self, venue: Coinbase, peer: Peer) -> None:
-        self.venue, self.peer = venue, peer
+        super().__init__(venue.sessions, peer)
+        self.venue = venue
         self.channels: dict[str, set[str]] = defaultdict(set)
         self._sequence = 0
         self._beats = 0
@@ -231,10 +218,6 @@ class CoinbaseSession:
             for product in new:
                 self._first(channel, product)
 
-    def closed(self) -> None:
-        """Forget it."""
-        self.venue.sessions.remove(self)
-
     def surprise(self) -> bytes:
         """A channel that nobody has documented."""
         return self._numbered("market_mood", [{"type": "update", "mood": "calm"}])
@@ -244,14 +227,6 @@ class CoinbaseSession:
         for product in sorted(self.channels.get("level2", ()))[:1]:
             self.venue.listing.books[product].deepen(levels)
             self._first("level2", product)
-
-    def slow(self) -> None:
-        """A slow reader is dropped."""
-        self.peer.close(1008, "slow consumer")
-
-    def cut(self) -> None:
-        """A restart of the gateway."""
-        self.peer.close(1001, "going away")
 
     def _first(self, channel: str, product: str) -> None:
         """What a channel begins with."""

@@ -1,7 +1,6 @@
 """Hyperliquid: whole books every half second, a text banner first, and a minute of silence at most."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
@@ -9,13 +8,12 @@ from aiohttp import web
 from observer.book import ASK, BID
 from observer.exchange.answer import answer
 from observer.exchange.floor import Floor
-from observer.exchange.markets.listing import SpotListing
 from observer.exchange.markets.spot import SpotBook, SpotStep, SpotTrade
 from observer.exchange.markets.world import World
 from observer.exchange.peer import Peer
 from observer.exchange.settings import ExchangeSettings
-from observer.exchange.truth import TrueBook
 from observer.exchange.upgrade import accept
+from observer.exchange.venues.spot import SpotSession, SpotVenue
 from observer.exchange.wire import identifier, json_bytes, ms, parse_json
 from observer.kit.clock import NS_PER_S
 from observer.kit.decimals import text_of
@@ -28,7 +26,7 @@ _IDLE_S = 60.0
 _COIN_TYPES = ("l2Book", "bbo", "trades", "activeAssetCtx", "candle")
 
 
-class Hyperliquid:
+class Hyperliquid(SpotVenue["HyperliquidSession"]):
     """The venue.
 
     Args:
@@ -38,14 +36,8 @@ class Hyperliquid:
     """
 
     def __init__(self, floor: Floor, world: World, settings: ExchangeSettings) -> None:
-        self.floor = floor
-        self.listing = SpotListing(floor, world, VENUE, lambda coin: coin.name)
-        self.sessions: list[HyperliquidSession] = []
-        self._symbols = {book.name: symbol for symbol, book in self.listing.books.items()}
+        super().__init__(floor, world, VENUE, lambda coin: coin.name, _BOOK_EVERY_NS)
         self._best: dict[str, list[Any]] = {}
-        for book in self.listing.books.values():
-            book.watchers.append(self._stepped)
-        floor.agenda.at((floor.agenda.now_ns // _BOOK_EVERY_NS + 1) * _BOOK_EVERY_NS, self._beat)
 
     def routes(self) -> list[web.RouteDef]:
         """All addresses of the venue."""
@@ -54,10 +46,6 @@ class Hyperliquid:
             web.get("/hyperliquid/rest/ws", self.connect),  # the real one serves both at one host
             web.post("/hyperliquid/rest/info", self.info),
         ]  # fmt: skip
-
-    def books(self, keys: set[str]) -> Iterator[TrueBook]:
-        """The true books of these coins."""
-        return self.listing.truth(keys)
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Take a connection."""
@@ -122,19 +110,18 @@ class Hyperliquid:
     def _stamp(self) -> int:
         return ms(self.floor.stamp_ns(VENUE))
 
-    def _stepped(self, book: SpotBook, step: SpotStep) -> None:
-        coin = self._symbols[book.name]
-        readers = [session for session in self.sessions if coin in session.keys]
+    def _stepped(self, symbol: str, book: SpotBook, step: SpotStep) -> None:
+        readers = [session for session in self.sessions if symbol in session.keys]
         if not readers:
             return
-        best = self.best_json(coin)
-        is_new = self._best.get(coin) != best
-        self._best[coin] = best
+        best = self.best_json(symbol)
+        is_new = self._best.get(symbol) != best
+        self._best[symbol] = best
         for session in readers:
-            if is_new and ("bbo", coin) in session.wanted:
-                session.tell("bbo", {"coin": coin, "time": self._stamp(), "bbo": best}, coin)
-            if step.trade is not None and ("trades", coin) in session.wanted:
-                session.tell("trades", [self.trade_json(coin, step.trade)], coin)
+            if is_new and ("bbo", symbol) in session.wanted:
+                session.tell("bbo", {"coin": symbol, "time": self._stamp(), "bbo": best}, symbol)
+            if step.trade is not None and ("trades", symbol) in session.wanted:
+                session.tell("trades", [self.trade_json(symbol, step.trade)], symbol)
 
     def _beat(self) -> None:
         for session in list(self.sessions):
@@ -145,14 +132,14 @@ class Hyperliquid:
                     session.tell("activeAssetCtx", {"coin": coin, "ctx": self.context(coin)}, coin)
                 elif kind == "allMids":
                     session.tell("allMids", {"mids": self.mids()}, "")
-        self.floor.agenda.after(_BOOK_EVERY_NS, self._beat)
 
 
-class HyperliquidSession:
+class HyperliquidSession(SpotSession):
     """One connection's subscriptions: (type, coin)."""
 
     def __init__(self, venue: Hyperliquid, peer: Peer) -> None:
-        self.venue, self.peer = venue, peer
+        super().__init__(venue.sessions, peer)
+        self.venue = venue
         self.wanted: set[tuple[str, str]] = set()
         self._heard_at = time.monotonic()
 
@@ -203,10 +190,6 @@ class HyperliquidSession:
             self.wanted.add((kind, coin))
             self._first(kind, coin)
 
-    def closed(self) -> None:
-        """Forget it."""
-        self.venue.sessions.remove(self)
-
     def surprise(self) -> bytes:
         """A channel that nobody has documented."""
         return b'{"channel":"marketMood","data":{"coin":"BTC","mood":"calm"}}'
@@ -215,14 +198,6 @@ class HyperliquidSession:
         """A deep book, of which this protocol shows twenty levels all the same."""
         for coin in sorted(self.keys)[:1]:
             self.venue.listing.books[coin].deepen(levels)
-
-    def slow(self) -> None:
-        """A slow reader is dropped."""
-        self.peer.close(1008, "slow consumer")
-
-    def cut(self) -> None:
-        """A restart of the gateway."""
-        self.peer.close(1001, "going away")
 
     def _first(self, kind: str, coin: str) -> None:
         """What a subscription begins with."""

@@ -1,7 +1,6 @@
 """Kraken spot, WebSocket v2: books cut to a depth, each message with the checksum of what is left."""
 
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,13 +10,12 @@ from aiohttp import web
 from observer.book import ASK, BID
 from observer.exchange.answer import answer
 from observer.exchange.floor import Floor
-from observer.exchange.markets.listing import SpotListing
 from observer.exchange.markets.spot import SpotBook, SpotStep, SpotTrade
 from observer.exchange.markets.world import World
 from observer.exchange.peer import Peer
 from observer.exchange.settings import ExchangeSettings
-from observer.exchange.truth import TrueBook
 from observer.exchange.upgrade import accept
+from observer.exchange.venues.spot import SpotSession, SpotVenue
 from observer.exchange.wire import decimals_of, fixed, json_bytes, parse_json, rfc3339, whole
 from observer.kit.clock import NS_PER_S
 from observer.records import BUY
@@ -37,7 +35,7 @@ class _View:
     sides: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
 
 
-class Kraken:
+class Kraken(SpotVenue["KrakenSession"]):
     """The venue.
 
     Args:
@@ -47,13 +45,7 @@ class Kraken:
     """
 
     def __init__(self, floor: Floor, world: World, settings: ExchangeSettings) -> None:
-        self.floor = floor
-        self.listing = SpotListing(floor, world, VENUE, lambda coin: f"{coin.name}/USD")
-        self.sessions: list[KrakenSession] = []
-        self._symbols = {book.name: symbol for symbol, book in self.listing.books.items()}
-        for book in self.listing.books.values():
-            book.watchers.append(self._stepped)
-        floor.agenda.at((floor.agenda.now_ns // NS_PER_S + 1) * NS_PER_S, self._beat)
+        super().__init__(floor, world, VENUE, lambda coin: f"{coin.name}/USD", NS_PER_S)
 
     def routes(self) -> list[web.RouteDef]:
         """All addresses of the venue."""
@@ -65,10 +57,6 @@ class Kraken:
             web.get(rest + "/AssetPairs", self.pairs),
             web.get(rest + "/Depth", self.depth),
         ]
-
-    def books(self, keys: set[str]) -> Iterator[TrueBook]:
-        """The true books of these pairs."""
-        return self.listing.truth(keys)
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Take a connection."""
@@ -119,8 +107,7 @@ class Kraken:
         )
         return answer({"error": [], "result": {pair: {"asks": asks, "bids": bids}}})
 
-    def _stepped(self, book: SpotBook, step: SpotStep) -> None:
-        symbol = self._symbols[book.name]
+    def _stepped(self, symbol: str, book: SpotBook, step: SpotStep) -> None:
         for session in list(self.sessions):
             if symbol in session.views and step.levels:
                 session.update(symbol, book)
@@ -134,14 +121,14 @@ class Kraken:
         for session in list(self.sessions):
             if session.names:
                 session.peer.control(b'{"channel":"heartbeat"}')
-        self.floor.agenda.after(NS_PER_S, self._beat)
 
 
-class KrakenSession:
+class KrakenSession(SpotSession):
     """One connection's subscriptions and what it knows of each book."""
 
     def __init__(self, venue: Kraken, peer: Peer) -> None:
-        self.venue, self.peer = venue, peer
+        super().__init__(venue.sessions, peer)
+        self.venue = venue
         self.names: dict[str, set[str]] = {}
         self.views: dict[str, _View] = {}
 
@@ -182,10 +169,6 @@ class KrakenSession:
         if any(changed):
             self._book("update", symbol, book, *changed)
 
-    def closed(self) -> None:
-        """Forget it."""
-        self.venue.sessions.remove(self)
-
     def surprise(self) -> bytes:
         """A channel that nobody has documented."""
         return b'{"channel":"mood","type":"update","data":[{"symbol":"BTC/USD","mood":"calm"}]}'
@@ -195,14 +178,6 @@ class KrakenSession:
         for symbol in sorted(self.views)[:1]:
             self.venue.listing.books[symbol].deepen(levels)
             self._first_book(symbol, self.views[symbol].depth)
-
-    def slow(self) -> None:
-        """A slow reader is dropped."""
-        self.peer.close(1008, "slow consumer")
-
-    def cut(self) -> None:
-        """A restart of the gateway."""
-        self.peer.close(1001, "going away")
 
     def _subscribe(self, method: str, params: dict[str, Any], tail: dict[str, Any]) -> None:
         channel, depth = params.get("channel"), params.get("depth", 10)
