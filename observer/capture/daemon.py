@@ -20,6 +20,7 @@ from observer.capture.children import Child
 from observer.capture.clock import Clock
 from observer.capture.counters import Counters
 from observer.capture.intake import Intake
+from observer.capture.losses import Losses
 from observer.capture.outcomes import Pending
 from observer.capture.site import Site
 from observer.capture.status import status
@@ -82,6 +83,7 @@ class Daemon:
         self.sites = {
             name: Site(venue, selection, intake, self.ticker, rest, self.pending, rng) for name, venue in venues.items()
         }
+        self.losses = Losses(intake, self.ticker, self._renew)
         self.latest: dict[str, Any] = {}
         self.show: Callable[[dict[str, Any]], None] = lambda status: None
         self._upload: dict[str, Any] | None = None
@@ -158,14 +160,16 @@ class Daemon:
             wait_s = (self.clock.due_mono_ns(self.ticker.next_ns) - self.clock.mono_ns()) / NS_PER_S
             # Late ticks too let the others run in between; a long spacing is waited for in parts, each a sign of life.
             await asyncio.sleep(min(max(0.0, wait_s), _LONGEST_WAIT_S))
+            self.losses.look(self.spool.state())
             self.ticker.catch_up(self.clock.now_ns())
             self._put()
             notify.alive()
 
     async def _flush(self) -> None:
-        """Close the batch early under load."""
+        """Close the batch early under load; tell books again where the log lost them."""
         while True:
             await asyncio.sleep(FLUSH_S)
+            self.losses.tell()
             if len(self.intake.events) >= FLUSH_EVENTS or len(self.intake.raws) >= FLUSH_EVENTS:
                 self._put()
 
@@ -201,6 +205,10 @@ class Daemon:
         except OSError as error:
             self.pending.is_changed = True
             _LOG.warning("pending outcomes cannot be kept: %s", error)
+
+    def _renew(self) -> None:
+        for site in self.sites.values():
+            site.renew()
 
     def _put(self) -> None:
         intake = self.intake

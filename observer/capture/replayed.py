@@ -26,8 +26,9 @@ from observer.store.batch import (
     OutcomeSeen,
 )
 from observer.store.market_rows import market_from
+from observer.store.pause import DISK_FULL
 
-_AS_THEY_ARE = (ClockStep, Dropped, OutcomeSeen, MarketChanged)  # notes that no frame tells
+_AS_THEY_ARE = (ClockStep, OutcomeSeen, MarketChanged)  # notes that no frame tells
 
 
 class Replayer:
@@ -63,6 +64,8 @@ class Replayer:
                 self._disconnect(note)
             case Lateness():  # the recorder was awake, whether frames came or not
                 self._ticker.catch_up(note.tick_ns)
+            case Dropped():
+                self._dropped(note)
             case Denied():
                 if (instrument := self._instruments.get(note.ins)) is not None:
                     self.intake.deny(instrument, note.since_ns, note.reason)
@@ -125,6 +128,17 @@ class Replayer:
         )  # fmt: skip
         decoder = self._venues[note.venue].decoder(StreamPlan(note.name, note.url, carried), line)
         self._connections[note.conn] = (number, line, decoder, carried)
+
+    def _dropped(self, note: Dropped) -> None:
+        """Rows were not written: without frames books are unknown, and after lost ticks the next carries its ladder."""
+        self.intake.notes.append(note)
+        if note.what == "raw":
+            self._ticker.catch_up(note.start_ns)
+            for instrument in self.intake.instruments.values():
+                if instrument.book.is_valid:
+                    self.intake.open_gap(instrument, note.start_ns, f"frames not written: {note.reason}")
+        elif note.what == "ticks" and note.reason == DISK_FULL:
+            self._ticker.forget()
 
     def _disconnect(self, note: Disconnected) -> None:
         known = self._connections.pop(note.conn, None)

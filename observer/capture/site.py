@@ -102,6 +102,11 @@ class Site:
                 self._end(market_id)
         self._plan()
 
+    def renew(self) -> None:
+        """Open every connection anew, beside the old one."""
+        for stream in self.streams.values():
+            stream.change(stream.plan)
+
     def _add(self, listing: Listing) -> None:
         shared = tuple(self._known(instrument) for instrument in listing.instruments)
         market = replace(listing.market, tick_ns=self._ticker.tick_ns)

@@ -54,6 +54,11 @@ class Ticker:
         """Take a market off the grid."""
         return self.markets.pop(market_id, None)
 
+    def forget(self) -> None:
+        """Ticks were not written: the next one of each market carries its ladder, whatever the one before was."""
+        for market in self.markets.values():
+            market.versions = (-1, -1)
+
     def catch_up(self, now_ns: int) -> None:
         """Take every tick that is due at `now_ns`, oldest first; called before each frame and by the timer."""
         while now_ns >= self.next_ns:

@@ -17,12 +17,14 @@ from observer.compact.feeds import Books, FeedSampler, Name, Prices
 from observer.compact.names import Names
 from observer.records import BOOK_LEVELS, SIDES
 from observer.store.batch import TRADE, Batch, Dropped, GapSeen, Lateness, MarketSeen, OutcomeSeen
+from observer.store.pause import DISK_FULL
 from observer.store.segment import SegmentHeader
 from observer.store.trades import Trades
 
 N_CELLS = 3 * len(SIDES)
 _LADDER = (len(SIDES), BOOK_LEVELS, 2)  # prices and sizes of a ladder
 _LEVEL = 1
+_UNKNOWN: list[float | None] = [None] * (len(SIDES) * BOOK_LEVELS * 2)  # a ladder that nobody wrote
 _BLOCK_TICKS = 240  # packed together: two minutes of one market
 
 
@@ -61,11 +63,19 @@ class Ticks:
 class _TickColumns:
     """One market's ticks while a segment is read; all but the last few are packed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_lost: bool) -> None:
         self._blocks: list[PackedTicks] = []
+        self._is_lost = is_lost
         self._clear()
 
+    def lose(self) -> None:
+        """Ticks were not written: one without a ladder may mean a ladder of theirs, so it has none."""
+        self._is_lost = True
+
     def add(self, tick_ns: int, cells: list[float | None], ladder: list[float | None] | None) -> None:
+        if ladder is None and self._is_lost:
+            ladder = _UNKNOWN
+        self._is_lost = False
         if ladder is not None:
             self._places.append(len(self._times))
             self._ladders.extend(nan if value is None else value for value in ladder)
@@ -140,6 +150,7 @@ class Harvester:
         self._harvest = Harvest(path, header, header.first_batch)
         self._feeds = FeedSampler(books)
         self._ticks: dict[int, _TickColumns] = {}
+        self._are_ticks_lost = False
 
     def take(self, batch: Batch, names: Names) -> None:
         """Add what a batch holds; `names` must have learnt from its notes."""
@@ -152,11 +163,15 @@ class Harvester:
                 found.gaps.append(note)
             elif isinstance(note, Dropped) and note.what == "events":
                 found.gaps.append(GapSeen(-1, "", note.start_ns, note.end_ns, f"events not written: {note.reason}"))
+            elif isinstance(note, Dropped) and note.what == "ticks" and note.reason == DISK_FULL:
+                self._are_ticks_lost = True
+                for columns in self._ticks.values():
+                    columns.lose()
             elif isinstance(note, OutcomeSeen):
                 found.outcomes.append(note)
         for number, tick_ns, cells, ladder in batch.ticks:
             if number not in self._ticks:
-                self._ticks[number] = _TickColumns()
+                self._ticks[number] = _TickColumns(is_lost=self._are_ticks_lost)
             self._ticks[number].add(tick_ns, cells, ladder)
         for event in batch.events:
             if event[0] == TRADE:

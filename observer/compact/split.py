@@ -151,6 +151,8 @@ def time_of(note: Note) -> int | None:
     """When a note was true; None for one that only names something, or is about another record."""
     if isinstance(note, Connected | Disconnected | MarketChanged | ClockStep | OutcomeSeen | Denied):
         return note.at_ns
+    if isinstance(note, Dropped) and note.what == "raw":  # nothing can be read on from there
+        return note.start_ns
     if isinstance(note, GapSeen | Dropped):
         return note.end_ns
     return note.tick_ns if isinstance(note, Lateness) else None

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from observer.compact.events import GROUP_ROWS, EventSplitter, read_events
 from observer.compact.names import RECORDER, Names
 from observer.compact.raw import FORMAT, Frame, RawEnd, RawHeader, RawWriter, read_raw
-from observer.compact.split import RawSplitter
+from observer.compact.split import RawSplitter, time_of
 from observer.kit.errors import BadRecording
 from observer.records import BUY, SELL, UNKNOWN_NS
 from observer.store.batch import (
@@ -29,6 +29,7 @@ from observer.store.batch import (
     ClockStep,
     Connected,
     Disconnected,
+    Dropped,
     InstrumentSeen,
     Lateness,
     Quarantined,
@@ -262,3 +263,8 @@ def test_a_damaged_events_file_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(BadRecording, match="is missing or damaged"):
         read_events(path)
+
+
+def test_frames_that_were_not_written_are_told_where_the_first_of_them_was() -> None:
+    assert time_of(Dropped("raw", 2, 5, 9, "slow")) == 5  # a tick of 7 saw them: it cannot be taken again
+    assert time_of(Dropped("events", 2, 5, 9, "slow")) == 9

@@ -14,7 +14,9 @@ from observer.kit.decimals import SCALE
 from observer.records import BUY, BUY_USD, DOWN, N_TRADES, SELL, SELL_USD, UP
 from observer.store.batch import BOOK, LEVEL, LOST, TRADE, Dropped, GapSeen
 from observer.store.outcomes import Outcome, read_outcomes
+from observer.store.pause import DISK_FULL
 from observer.store.reader import Recording
+from observer.store.refusals import LADDER_DIFFERS
 from observer.store.verify import verify
 from tests.observer.compact.scripted import CENT, START_NS, TICK_NS, ScriptedRecorder, one_book, two_books, window
 from tests.observer.compact.test_compactor import RUN_A, RUN_B, play, second, ticks_of
@@ -381,3 +383,32 @@ def test_a_quiet_pass_leaves_no_log(recorder: ScriptedRecorder, tmp_path: Path) 
     compact(tmp_path, START_NS)
 
     assert not (tmp_path / "imports").exists()
+
+
+def test_a_tick_never_gets_a_ladder_from_before_ticks_that_were_not_written(
+    recorder: ScriptedRecorder, tmp_path: Path
+) -> None:
+    listing = two_books(window("m", 0, 20))
+    up, down = listing.instruments
+    recorder.list(listing)
+    recorder.book(up)
+    recorder.book(down)
+    recorder.run(5)
+    deep = up.book.top(BID, 8)[7][0]  # below the best five: no other column shows it
+    recorder.frame(up, (LEVEL, BID, deep, 7 * SCALE), after_s=0.6)
+    recorder.ticker.catch_up(START_NS + 8 * NS_PER_S)
+    lost = recorder.intake.take()
+    recorder.now_ns = START_NS + 8 * NS_PER_S
+    recorder.intake.dropped("ticks", len(lost.ticks), lost.ticks[0][1], lost.ticks[-1][1], DISK_FULL)
+    recorder.run(10)
+    recorder.frame(up, (LEVEL, BID, deep, 9 * SCALE), after_s=0.1)
+    recorder.run(30)
+    recorder.stop()
+    compact(tmp_path, START_NS)
+
+    tape = Recording(tmp_path).tape("m")
+    assert tape.ladder is not None
+    after = tape.recv_ns > START_NS + 8 * NS_PER_S
+    assert refused(tmp_path)["tick", LADDER_DIFFERS] == 4  # from 8.5 s to 10 s
+    assert np.all(tape.ladder.size[after, 0, 7] == 9)
+    assert after.sum() == 20
