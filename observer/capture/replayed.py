@@ -47,7 +47,8 @@ class Replayer:
         self.intake = Intake(clock, Counters())
         self._ticker = Ticker(self.intake, tick_ns)
         self._instruments: dict[int, Instrument] = {}
-        self._markets: dict[str, int] = {}
+        self._markets: dict[str, tuple[str, int]] = {}  # venue, number
+        self._named: dict[str, tuple[set[int], set[str]]] = {}  # in this segment, by venue: instruments, markets
         self._connections: dict[int, tuple[int, LiveLine, Decoder, tuple[Instrument, ...]]] = {}
 
     def note(self, note: Note, at_ns: int) -> None:
@@ -82,9 +83,22 @@ class Replayer:
             return
         _, line, decoder, _ = known
         if fetched >= 0:
-            line.fetched(self._instruments[fetched], payload, decoder.snapshot)
+            if (instrument := self._instruments.get(fetched)) is not None:
+                line.fetched(instrument, payload, decoder.snapshot)
         else:
             line.receive(payload, decoder.message)
+
+    def forget_ended(self) -> None:
+        """A segment was read. Each names at its start all that is alive, so what its venue named no more has ended."""
+        for venue, (numbers, market_ids) in self._named.items():
+            ended = [name for name, (of, _) in self._markets.items() if of == venue and name not in market_ids]
+            for market_id in ended:
+                self._ticker.drop(market_id)
+                self.intake.drop_market(self._markets.pop(market_id)[1])
+            gone = [n for n, one in self._instruments.items() if one.venue == venue and n not in numbers]
+            for number in gone:
+                self.intake.drop_instrument(self._instruments.pop(number))
+        self._named.clear()
 
     def finish(self, end_ns: int) -> None:
         """The run ended: take the last ticks and end what is open."""
@@ -99,7 +113,11 @@ class Replayer:
     def _go_on(self, at_ns: int) -> None:
         self._now_ns = max(self._now_ns, at_ns)
 
+    def _names_of(self, venue: str) -> tuple[set[int], set[str]]:
+        return self._named.setdefault(venue, (set(), set()))
+
     def _instrument(self, note: InstrumentSeen) -> None:
+        self._names_of(note.venue)[0].add(note.number)
         if note.number in self._instruments:
             return
         instrument = Instrument(note.venue, note.key, note.market_id, note.token, note.symbol, note.source)
@@ -108,13 +126,15 @@ class Replayer:
 
     def _market(self, note: MarketSeen) -> None:
         market = market_from(note.row)
+        self._names_of(market.venue)[1].add(market.market_id)
         books = tuple(self._instruments[n] for n in (note.up, note.down) if n >= 0)
         listing = Listing(market, books, note.is_mirrored, condition_id=note.condition_id)
         if market.market_id in self._markets:
-            self.intake.describe_market(self._markets[market.market_id], listing)
+            self.intake.describe_market(self._markets[market.market_id][1], listing)
             return
         self._ticker.catch_up(self._now_ns)
-        self._markets[market.market_id] = number = self.intake.add_market(listing)
+        number = self.intake.add_market(listing)
+        self._markets[market.market_id] = market.venue, number
         self._ticker.add(listing, number)
 
     def _connect(self, note: Connected) -> None:

@@ -69,6 +69,7 @@ def rebuild(source: Path, into: Path, venues: dict[str, Venue], now_ns: int) -> 
                     replayer.note(record, at_ns)
                 if len(replayer.intake.raws) >= _BATCH_FRAMES:
                     _hand_over(spool, replayer)
+            replayer.forget_ended()
             done += 1
             progress.update(done, run.run_id)
         replayer.finish(last_ns)

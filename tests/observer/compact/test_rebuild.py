@@ -3,11 +3,14 @@
 import asyncio
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from observer.capture import site as site_module
+from observer.capture.replayed import Replayer
 from observer.compact.compactor import compact
 from observer.compact.rebuild import rebuild
 from observer.kit.clock import NS_PER_S
@@ -16,6 +19,7 @@ from observer.ports import Decoder, Line, StreamPlan
 from observer.store.reader import Recording
 from observer.store.spool import Spool
 from observer.store.verify import verify
+from tests.observer.capture import test_daemon as daemon_tests
 from tests.observer.capture.test_daemon import daemon_of
 from tests.observer.capture.test_site import listing
 from tests.samples.tiny_venue import TinyDecoder, TinyServer, TinyVenue, until
@@ -131,3 +135,49 @@ def test_a_rebuild_that_left_rows_out_is_refused(
 
     with pytest.raises(BadRecording, match="3 rows could not be written"):
         rebuild(recorded, tmp_path / "again", {"tiny": TinyVenue("")}, 2**62)
+
+
+def test_what_has_ended_is_forgotten_and_nothing_else_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site_module, "DISCOVER_S", 0.05)
+    monkeypatch.setattr(site_module, "LINGER_NS", 0)
+    monkeypatch.setattr(daemon_tests, "Spool", partial(Spool, segment_bytes=3_000))
+    names = [f"w{n}" for n in range(6)]
+
+    async def play() -> None:
+        async with TinyServer() as server:
+            windows = [listing(name, n / 2 - 0.2, n / 2 + 0.6) for n, name in enumerate(names)]
+            server.greeting = [
+                ["book", i.key, [[4 * TENTH, 10**9]], [[6 * TENTH, 10**9]]] for one in windows for i in one.instruments
+            ]  # fmt: skip
+            venue = TinyVenue(server.url, listings=windows[:2])
+            daemon = daemon_of(tmp_path / "live" / "spool", venue)
+            running = asyncio.create_task(daemon.run(None))
+            for step in range(75):
+                venue.listings = windows[step // 12 : step // 12 + 2] or windows[-1:]
+                for one in windows:
+                    if server.sockets:
+                        server.send("level", one.instruments[0].key, 0, 3 * TENTH, step * 10**9 + 1)
+                await asyncio.sleep(0.05)
+            daemon.stop()
+            await running
+            daemon.spool.close()
+
+    asyncio.run(play())
+    assert len(list((tmp_path / "live" / "spool" / "run" / "wal").glob("*.wal"))) > 5
+    compact(tmp_path / "live", 2**62)
+    known: list[int] = []
+    finish = Replayer.finish
+
+    def finished(self: Replayer, end_ns: int) -> None:
+        known.append(len(self.intake.instruments))
+        known.append(len(self.intake.preamble))
+        finish(self, end_ns)
+
+    monkeypatch.setattr(Replayer, "finish", finished)
+    rebuild(tmp_path / "live", tmp_path / "again", {"tiny": TinyVenue("")}, 2**62)
+
+    old, new = Recording(tmp_path / "live"), Recording(tmp_path / "again")
+    assert [len(old.tape(name)) > 5 for name in names] == [True] * 6
+    assert old.dataset_id == new.dataset_id
+    assert known[0] <= 6  # of the twelve
+    assert known[1] <= 12
