@@ -133,8 +133,14 @@ def _shown(name: str, value: Any) -> Any:
 
 
 def show_verdict(result: dict[str, Any]) -> str:
-    """One line: all is well."""
-    return f"{result['data_dir']}: {result['files']} files, {result['bytes']} bytes, every one as it was written"
+    """One line: all is well; a second one where files are kept elsewhere."""
+    text = f"{result['data_dir']}: {result['files']} files, {result['bytes']} bytes, every one as it was written"
+    if result["in_s3_files"]:
+        text += (
+            f"\n{result['in_s3_files']} files, {result['in_s3_bytes']} bytes, of raw frames and events are kept in S3 "
+            f"only and were not looked at: mlx-rl sync {' or '.join(result['in_s3'])} OTHER_DIR"
+        )
+    return text
 
 
 _SERIES_HEADER = (

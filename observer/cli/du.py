@@ -41,12 +41,13 @@ def show(result: dict[str, Any]) -> str:
          _bytes(row["bytes_per_market_day"])]
         for row in result["tables"]
     ]  # fmt: skip
+    pruned = f", {result['in_s3_bytes']:,} of them kept in S3 only" if result["in_s3_bytes"] else ""
     waiting = f"; {result['waiting_bytes']:,} bytes wait to be compacted" if result["waiting_bytes"] else ""
     month_gb = result["month_bytes"] / (1 << 30)
     return "\n\n".join(
         [
             f"{result['markets']} markets, {result['market_days']:.3g} market-days in {result['days']:.3g} days, "
-            f"{result['bytes']:,} bytes in {result['data_dir']}{waiting}",
+            f"{result['bytes']:,} bytes in {result['data_dir']}{pruned}{waiting}",
             table(rows, ["table", "files", "bytes", "rows", "bytes/row", "bytes/market-day"]),
             f"a month like this: {month_gb:.3g} GB, {result['month_usd_per_month']:.2f} USD for each month it is kept "
             f"({result['usd_per_gb_month']:g} USD per GB-month)",

@@ -23,8 +23,8 @@ def rebuild(settings: RebuildSettings) -> dict[str, Any]:
     """Rebuild; returns what the compactor did, with the new dataset id.
 
     Raises:
-        UsageError: no raw frames, or the folder is not empty.
-        BadRecording: a raw file is damaged.
+        UsageError: no raw frames, some that are kept in S3 only, or the folder is not empty.
+        BadRecording: a raw file is damaged or missing.
     """
     from observer.compact.rebuild import rebuild as read_again
     from observer.store.reader import Recording

@@ -18,8 +18,9 @@ from observer.compact.split import time_of
 from observer.kit.console import Progress
 from observer.kit.errors import BadRecording, UsageError
 from observer.ports import Venue
-from observer.store.archive import RAW
+from observer.store.archive import RAW, archived_hours
 from observer.store.batch import MarketSeen, Note
+from observer.store.pruned import kept_in_s3
 from observer.store.spool import Spool
 
 _SPOOL, _BATCH_FRAMES = "spool", 4_000
@@ -46,9 +47,10 @@ def rebuild(source: Path, into: Path, venues: dict[str, Venue], now_ns: int) -> 
         now_ns: the time, for the windows that have closed.
 
     Raises:
-        UsageError: no raw files, or `into` holds something.
-        BadRecording: a raw file is damaged, or of a venue that is not known.
+        UsageError: no raw files, some that are kept in S3 only, or `into` holds something.
+        BadRecording: a raw file is damaged, missing, or of a venue that is not known.
     """
+    _require_all(source)
     runs = list(raw_runs(source))
     if not runs:
         raise UsageError(f"{source} holds no raw frames to read again. Pass the folder that the recorder wrote to.")
@@ -77,6 +79,28 @@ def rebuild(source: Path, into: Path, venues: dict[str, Venue], now_ns: int) -> 
         spool.close(_CLOSE_S)
         _check_whole(spool, into)
     return compact(into, now_ns)
+
+
+def _require_all(source: Path) -> None:
+    """Refuse a folder that lacks raw files: what is made of the others would pass for the whole."""
+    hours = archived_hours(source, RAW)
+    total, lost, addresses, pruned = sum(len(hour) for hour in hours.values()), list[Path](), set[str](), 0
+    for partition, hour in hours.items():
+        folder = source / RAW / partition
+        elsewhere = kept_in_s3(folder, {name: entry.sha256 for name, entry in hour.items()})
+        lost += [folder / name for name in hour if name not in elsewhere and not (folder / name).exists()]
+        addresses |= set(elsewhere.values())
+        pruned += len(elsewhere)
+    if lost:
+        raise BadRecording(
+            f"{source} lacks {len(lost)} of its {total} raw files, the first is {lost[0]}. Restore them from a copy; "
+            f"see what else is wrong: mlx-rl data verify --data-dir {source}"
+        )
+    if pruned:
+        raise UsageError(
+            f"{pruned} of the {total} raw files of {source} are kept in S3 only. Bring the whole recording down and "
+            f"rebuild from there: mlx-rl sync {' or '.join(sorted(addresses))} OTHER_DIR"
+        )
 
 
 def _hand_over(spool: Spool, replayer: Replayer) -> None:

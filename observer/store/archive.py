@@ -2,6 +2,7 @@
 
     raw/venue=V/date=YYYY-MM-DD/hour=HH/<segment-id>.zst     events/venue=V/…/<segment-id>.parquet
                                         manifest.json        every file with its hash, size, rows, times, and counts
+                                        pruned.json          what is kept in a bucket only (`observer.store.pruned`)
     raw/archive.json, events/archive.json                    every manifest by its hash
 
 They are no part of the dataset id: tables are derived from them. Manifests and indexes carry a hash over themselves.
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from observer.kit.errors import BadRecording
-from observer.store.files import flush, from_json_bytes, sha256_of, to_json_bytes, write_whole
+from observer.store.files import flush, sha256_of, write_whole
 from observer.store.filesystem import REAL
 from observer.store.manifest import MANIFEST
+from observer.store.pruned import kept_in_s3
+from observer.store.sealed import seal, unseal
 
 FORMAT = "mlx-rl-archive/1"
 INDEX = "archive.json"
@@ -61,10 +64,18 @@ class Archive:
         self._changed: set[str] = set()
 
     def holds(self, partition: str, file: str) -> bool:
-        """Whether a file is there, listed, and of the listed size; raises `BadRecording` on a damaged manifest."""
+        """Whether a file is listed, and there in the listed size or pruned; `BadRecording` on a damaged manifest.
+
+        A segment may outlive the files made from it, while one of its windows is open: what was pruned meanwhile is
+        not made again.
+        """
         entry = self._hour(partition).get(file)
-        path = self.base / partition / file
-        return entry is not None and path.is_file() and path.stat().st_size == entry.bytes
+        if entry is None:
+            return False
+        folder = self.base / partition
+        if kept_in_s3(folder, {file: entry.sha256}):
+            return True
+        return (folder / file).is_file() and (folder / file).stat().st_size == entry.bytes
 
     def add(self, partition: str, file: str, temporary: Path, entry: ArchivedFile) -> None:
         """Move a finished file into its place; it counts after `commit`."""
@@ -134,19 +145,11 @@ def entry_of(path: Path, rows: int, min_ns: int, max_ns: int, counts: dict[str, 
 
 
 def _sealed(body: dict[str, Any]) -> bytes:
-    body = {**body, "format": FORMAT}
-    return to_json_bytes({**body, "sha256": hashlib.sha256(to_json_bytes(body)).hexdigest()})
+    return seal(body, FORMAT)
 
 
 def _unsealed(path: Path) -> dict[str, Any]:
     """Read a file that `_sealed` made."""
     if not path.is_file():
         raise BadRecording(f"{path} is missing. Restore it, or compact again: mlx-rl compact --local-dir ...")
-    raw = path.read_bytes()
-    value = from_json_bytes(raw, path)
-    body = {name: item for name, item in value.items() if name != "sha256"}
-    if value.get("format") != FORMAT or _sealed(body) != raw:
-        raise BadRecording(
-            f"{path} is damaged, or of another format: its content does not match its own hash. Restore it from a copy."
-        )
-    return value
+    return unseal(path, FORMAT)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from observer.kit.errors import BadRecording, UsageError
-from observer.store.archive import ARCHIVES, read_archive, read_hour
+from observer.store.archive import ARCHIVES, Hour, read_archive, read_hour
 from observer.store.archive import INDEX as ARCHIVE_INDEX
 from observer.store.files import sha256_of
 from observer.store.manifest import (
@@ -22,6 +22,7 @@ from observer.store.manifest import (
     read_manifest,
     tables_below,
 )
+from observer.store.pruned import PRUNED, kept_in_s3, read_pruned
 from observer.store.schemas import OUTCOMES, TABLES
 from observer.store.segment import SEALED, scan_segment
 
@@ -38,11 +39,21 @@ class Problem:
 
 @dataclass
 class Verdict:
-    """What was looked at and what was found."""
+    """What was looked at and what was found.
+
+    Attributes:
+        files, bytes: here, hashed again.
+        problems: what is wrong with them.
+        in_s3_files, in_s3_bytes: archive files that are kept in a bucket only.
+        in_s3: the addresses that keep them.
+    """
 
     files: int = 0
     bytes: int = 0
     problems: list[Problem] = field(default_factory=list)
+    in_s3_files: int = 0
+    in_s3_bytes: int = 0
+    in_s3: list[str] = field(default_factory=list)
 
 
 def verify(root: Path | str) -> Verdict:
@@ -131,12 +142,34 @@ def _check_archive(root: Path, name: str, verdict: Verdict) -> set[Path]:
             _blame(verdict, root, folder / MANIFEST, str(error))
             hour = None
         if hour is None:
-            listed |= set(folder.glob(f"*{ARCHIVES[name]}"))  # what they should be is not known
+            listed |= {folder / PRUNED, *folder.glob(f"*{ARCHIVES[name]}")}  # what they should be is not known
             continue
-        for file, entry in hour.items():
-            listed.add(folder / file)
-            _check_file(verdict, root, folder / file, entry.sha256, entry.bytes)
+        listed |= {folder / PRUNED, *(folder / file for file in hour)}
+        _check_hour(verdict, root, folder, hour)
     return listed
+
+
+def _check_hour(verdict: Verdict, root: Path, folder: Path, hour: Hour) -> None:
+    """Check the files of one hour of an archive, and its record of those that were pruned."""
+    try:
+        if read_pruned(folder):
+            verdict.files += 1
+            verdict.bytes += (folder / PRUNED).stat().st_size
+        elsewhere = kept_in_s3(folder, {file: entry.sha256 for file, entry in hour.items()})
+        for file, entry in hour.items():
+            # Asked for again when its turn comes: an uploader may prune while this goes on.
+            address = elsewhere.get(file) or kept_in_s3(folder, {file: entry.sha256}).get(file)
+            if address is None:
+                _check_file(verdict, root, folder / file, entry.sha256, entry.bytes)
+                continue
+            verdict.in_s3_files += 1
+            verdict.in_s3_bytes += entry.bytes
+            if address not in verdict.in_s3:
+                verdict.in_s3.append(address)
+    except BadRecording as error:  # the record is damaged, so a file that is missing is just that
+        _blame(verdict, root, folder / PRUNED, str(error))
+        for file, entry in hour.items():
+            _check_file(verdict, root, folder / file, entry.sha256, entry.bytes)
 
 
 def _check_segment(verdict: Verdict, root: Path, path: Path) -> None:
