@@ -6,15 +6,19 @@ on is safe on the disk.
 
 import asyncio
 import contextlib
+import os
 import sys
 from dataclasses import dataclass, field
 
 from observer.backoff import Backoff
 from observer.kit import log
+from observer.kit.parent import VARIABLE
 
 _LOG = log.get("children")
 _STOP_S = 2.0
 _GOOD_S = 60.0  # after so long the next end is a first one
+# What only the recorder needs: venue keys, and the folder that systemd hands it keys in.
+_SECRET = ("KALSHI_", "CREDENTIALS_DIRECTORY")
 
 
 @dataclass
@@ -53,7 +57,7 @@ class Child:
         """Start it and wait for its end; returns what came of it."""
         try:
             self._process = process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", *self.args, stdin=asyncio.subprocess.DEVNULL
+                sys.executable, "-m", *self.args, stdin=asyncio.subprocess.DEVNULL, env=helper_environment()
             )
         except OSError as error:  # a box short of memory or processes: the recorder goes on
             return f"cannot be started ({error})"
@@ -78,3 +82,9 @@ class Child:
             except TimeoutError:
                 process.kill()
                 await process.wait()
+
+
+def helper_environment() -> dict[str, str]:
+    """The recorder's environment without its venue keys, for no helper signs anything, and with its process id."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SECRET)}
+    return {**kept, VARIABLE: str(os.getpid())}

@@ -13,7 +13,7 @@ import httpx
 import uvloop
 
 from observer.backoff import Backoff
-from observer.capture.children import Child
+from observer.capture.children import Child, helper_environment
 from observer.capture.clock import Anchor, Clock
 from observer.capture.counters import Counters
 from observer.capture.daemon import UPLOADER, Daemon
@@ -110,7 +110,8 @@ def _bring_home(settings: ObserveSettings) -> None:
     if settings.s3_bucket is not None:
         steps.append((*_upload_args(settings, settings.s3_bucket), "--once"))
     for step in steps:
-        done = subprocess.run([sys.executable, "-m", *step], stdout=subprocess.DEVNULL, check=False)
+        command = [sys.executable, "-m", *step]
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, env=helper_environment(), check=False)
         if done.returncode != 0:
             say(f"`python -m {' '.join(step)}` ended with {done.returncode}; run it again: nothing is lost")
 
@@ -218,6 +219,7 @@ def _children(settings: ObserveSettings) -> list[Child]:
 def _upload_args(settings: ObserveSettings, bucket: str) -> tuple[str, ...]:
     """`python -m …` of the uploader."""
     args = ["observer.s3", "--local-dir", str(settings.local_dir), "--bucket", bucket, "--prefix", settings.s3_prefix]
+    args += ["--keep-local-days", str(settings.keep_local_days)]
     return (*args, "--endpoint-url", settings.s3_endpoint_url) if settings.s3_endpoint_url else tuple(args)
 
 

@@ -24,6 +24,12 @@ class ObserveSettings(BaseModel):
     s3_bucket: str | None = Field(default=None, description="bucket the recording is also uploaded to")
     s3_prefix: str = Field(default="observer", description="key prefix inside the bucket")
     s3_endpoint_url: str | None = Field(default=None, description="an S3 server other than AWS")
+    keep_local_days: float = Field(
+        default=7.0,
+        ge=0,
+        description="with --s3-bucket: delete raw frames and events here after so many days, once the bucket keeps "
+        "them; sooner where the disk runs low; 0 is as soon as it is safe, inf only where the disk runs low",
+    )
     health_port: int | None = Field(
         default=None, ge=0, le=65535, description="serve /health and /metrics on this loopback port; 0 picks one"
     )

@@ -5,25 +5,23 @@ it is gone. A pass that fails is said and tried again: what the recorder wrote s
 """
 
 import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
 
-PARENT = os.getppid()  # asked first of all: while Parquet is being imported the parent may already be killed
+from pydantic import BaseModel, ConfigDict, Field
 
-import signal  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Sequence  # noqa: E402
-from dataclasses import asdict  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any, NoReturn  # noqa: E402
-
-from pydantic import BaseModel, ConfigDict, Field  # noqa: E402
-
-from observer.compact.compactor import Compactor, Summary  # noqa: E402
-from observer.kit.cli import run_command  # noqa: E402
-from observer.kit.clock import iso  # noqa: E402
-from observer.kit.console import say  # noqa: E402
-from observer.kit.errors import BadRecording, UsageError  # noqa: E402
-from observer.kit.outlet import Outlets  # noqa: E402
+from observer.compact.compactor import Compactor, Summary
+from observer.kit.cli import run_command
+from observer.kit.clock import iso
+from observer.kit.console import say
+from observer.kit.errors import BadRecording, UsageError
+from observer.kit.outlet import Outlets
+from observer.kit.parent import is_parent_there
 
 _NICE = 10
 _LOOK_S = 1.0  # how often to see whether the parent is there
@@ -62,7 +60,7 @@ def loop(settings: LoopSettings) -> NoReturn:
 def _waited(seconds: float) -> bool:
     """Wait; False as soon as the process that started this one is gone."""
     end_s = time.monotonic() + seconds
-    while os.getppid() == PARENT:
+    while is_parent_there():
         left_s = end_s - time.monotonic()
         if left_s <= 0:
             return True

@@ -19,14 +19,16 @@ from observer.backoff import Backoff
 from observer.kit.cli import run_command
 from observer.kit.console import say
 from observer.kit.errors import ToolkitError, UsageError
+from observer.kit.parent import is_parent_there
 from observer.s3.address import parse_address
 from observer.s3.errors import Damaged
 from observer.s3.uploader import PUBLISH_EVERY_S, Uploader
 
 ABOUT = (
-    "Upload a data folder to a bucket, for ever: recording, outcomes, archives. Nothing local is changed or deleted, "
-    "and nothing in the bucket is overwritten. Where it stands is in DIR/spool/upload.json."
+    "Upload a data folder to a bucket, for ever: recording, outcomes, archives. Nothing local is changed, or deleted "
+    "without --keep-local-days, and nothing in the bucket is overwritten. Where it stands is in DIR/spool/upload.json."
 )
+_DAY_S = 86_400
 BACKOFF_BASE_S, BACKOFF_CAP_S, BACKOFF_LEAST_S = 1.0, 60.0, 0.5
 _NICE = 10  # whatever else this machine does goes first
 # The same error is said again so often.
@@ -39,13 +41,21 @@ class UploadSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    local_dir: Path = Field(description="data folder; only read, but for DIR/.upload and DIR/spool/upload.json")
+    local_dir: Path = Field(
+        description="data folder; only read, but for DIR/.upload, DIR/spool/upload.json and --keep-local-days"
+    )
     bucket: str = Field(description="bucket to upload to")
     prefix: str = Field(default="observer", description="key prefix in the bucket; one data folder each")
     endpoint_url: str | None = Field(default=None, description="an S3 server other than AWS [AWS_ENDPOINT_URL_S3]")
     every: float = Field(default=10.0, gt=0, description="seconds between two looks at the folder")
     publish_every: float = Field(
         default=PUBLISH_EVERY_S, ge=0, description="seconds between two indexes, at the least; files go up at once"
+    )
+    keep_local_days: float | None = Field(
+        default=None,
+        ge=0,
+        description="delete raw frames and events here after so many days, once the bucket keeps them; sooner where "
+        "the disk runs low; none keeps all",
     )
     once: bool = Field(default=False, description="bring everything up that is there, publish it, and stop")
 
@@ -73,7 +83,9 @@ def upload(settings: UploadSettings) -> dict[str, Any]:
     lock = FolderLock(own)
     lock.take()
     every_s = 0.0 if settings.once else settings.publish_every
-    uploader = Uploader(settings.local_dir, Bucket(address, settings.endpoint_url), publish_every_s=every_s)
+    keep_s = None if settings.keep_local_days is None else settings.keep_local_days * _DAY_S
+    bucket = Bucket(address, settings.endpoint_url)
+    uploader = Uploader(settings.local_dir, bucket, publish_every_s=every_s, keep_local_s=keep_s)
     before = signal.signal(signal.SIGTERM, _stop)
     try:
         if settings.once:
@@ -120,10 +132,9 @@ def _once(uploader: Uploader) -> None:
 
 def _for_ever(uploader: Uploader, every_s: float) -> None:
     """Pass after pass until stopped; a failure makes the waits longer, up to a cap, and ends nothing."""
-    parent = os.getppid()
     backoff = Backoff(base_s=BACKOFF_BASE_S, cap_s=BACKOFF_CAP_S)
     told_code, told_at = "", 0.0
-    while os.getppid() == parent:  # a helper does not outlive the recorder
+    while is_parent_there():  # a helper does not outlive the recorder
         delivered = uploader.delivered
         try:
             uploader.step()
@@ -149,10 +160,15 @@ def _for_ever(uploader: Uploader, every_s: float) -> None:
 def show(result: dict[str, Any]) -> str:
     """One line: what was done."""
     found = f", {result['found_files']} were there" if result["found_files"] else ""
+    pruned = (
+        f"; {result['pruned_files']} files ({result['pruned_bytes']} bytes) pruned here"
+        if result["pruned_files"]
+        else ""
+    )
     failures = ", ".join(f"{code} {count} times" for code, count in result["failures"].items())
     return (
         f"{result['target']}: {result['uploaded_files']} files ({result['uploaded_bytes']} bytes) sent{found}; dataset "
-        f"{result['dataset_id'] or 'none'}" + (f"; failures: {failures}" if failures else "")
+        f"{result['dataset_id'] or 'none'}{pruned}" + (f"; failures: {failures}" if failures else "")
     )
 
 

@@ -6,6 +6,7 @@ first all end the same way, with our bytes under our key. Other bytes there are 
 its next key, and somebody is told.
 """
 
+import base64
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -75,6 +76,21 @@ class Courier:
                 return Delivery(copy, was_there, wrong)
             wrong.append(key)
         raise StoreError(f"{self.bucket.address}/{wrong[0]}", "WrongObject", said=f"so are {COPIES} copies of it")
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether the bucket holds a file now, by more than what we wrote beside it.
+
+        The store's own SHA-256 is believed where it checks what it is sent; else the object is read whole.
+
+        Raises:
+            StoreError: it could not be found out now.
+        """
+        key = content_key(entry.path, entry.sha256, entry.copy)
+        stored = self.bucket.head(key)
+        if stored is None or stored.bytes != entry.bytes or stored.sha256 not in (entry.sha256, ""):
+            return False
+        own = base64.b64encode(bytes.fromhex(entry.sha256)).decode()
+        return (stored.checksum == own and self.abilities.checksums == "checked") or self._hash(key) == entry.sha256
 
     def _is_taken(self, key: str, *, look_first: bool) -> bool:
         return (look_first or self.abilities.conditional != "honoured") and self.bucket.head(key) is not None

@@ -65,6 +65,11 @@ class Ledger:
         self._db.execute("COMMIT")
         self._copies.update({(row[0], row[1]): row[3] for row in rows})
 
+    def forget(self, entry: Entry) -> None:
+        """Note that a file is not in the bucket after all."""
+        self._db.execute("DELETE FROM sent WHERE path = ? AND sha256 = ?", (entry.path, entry.sha256))
+        self._copies.pop((entry.path, entry.sha256), None)
+
     def close(self) -> None:
         """Close the database."""
         self._db.close()

@@ -38,8 +38,8 @@ class Publisher:
         self.newest = found or self.newest
 
     def files_of(self, group: str) -> list[Entry]:
-        """The files of one list of the newest index."""
-        if self.newest is None:
+        """The files of one list of the newest index; none where it has no such list."""
+        if self.newest is None or group not in self.newest.lists:
             return []
         if self._own is not None and self._own[0] is self.newest:
             return [entry for entry in self._own[1].values() if group_of(entry.path) == group]

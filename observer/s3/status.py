@@ -27,6 +27,7 @@ class Status:
         pid, updated_ns: who wrote it, when.
         uploaded_files, uploaded_bytes: sent since the start.
         found_files: were there already.
+        pruned_files, pruned_bytes: deleted here since the start, because the bucket keeps them.
         pending_files, pending_bytes: not in the bucket yet.
         oldest_unuploaded_s: age of the oldest file that no published index names, 0 where there is none.
         wait_s: until the next try, in state "waiting".
@@ -46,6 +47,8 @@ class Status:
     uploaded_files: int = 0
     uploaded_bytes: int = 0
     found_files: int = 0
+    pruned_files: int = 0
+    pruned_bytes: int = 0
     pending_files: int = 0
     pending_bytes: int = 0
     oldest_unuploaded_s: float = 0.0

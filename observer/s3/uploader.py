@@ -2,25 +2,30 @@
 
 One pass looks at the folder, sends what is missing (oldest first, a few at a time) and then publishes an index, if
 the folder was settled and nothing is left. A failure ends nothing: what failed is tried again in the next pass, after
-being asked for, because a lost answer may hide a success. Local files are only read.
+being asked for, because a lost answer may hide a success. Local files are only read; where a keep time is given, raw
+frames and events that the bucket is known to keep are pruned (`observer.s3.pruner`), and nothing else is deleted.
 """
 
 import hashlib
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from observer.kit.errors import BadRecording, ToolkitError
 from observer.s3.bucket import Bucket
 from observer.s3.courier import Courier, Delivery
 from observer.s3.dispatch import outcomes
 from observer.s3.errors import LocalChanged, StoreError
 from observer.s3.folder import Folder, Shot, Signature, signature
-from observer.s3.layout import INDEXES, Entry
+from observer.s3.layout import INDEXES, Entry, partition_of
 from observer.s3.ledger import Ledger
 from observer.s3.probe import probe
+from observer.s3.pruner import Pruner
 from observer.s3.publisher import Publisher
 from observer.s3.status import Status, StatusFile, age_s
+from observer.store.pruned import kept_in_s3
 
 WORKERS = 4
 PUBLISH_EVERY_S = 300.0
@@ -35,21 +40,31 @@ class Uploader:
         root: the data folder.
         bucket: where to.
         publish_every_s: an index is published at most so often, because each one names all lists anew.
+        keep_local_s: how long raw frames and events stay here after they were written; None prunes nothing.
 
     Attributes:
         status: where things stand, also in `DIR/spool/upload.json`.
     """
 
-    def __init__(self, root: Path, bucket: Bucket, *, publish_every_s: float = PUBLISH_EVERY_S) -> None:
+    def __init__(
+        self,
+        root: Path,
+        bucket: Bucket,
+        *,
+        publish_every_s: float = PUBLISH_EVERY_S,
+        keep_local_s: float | None = None,
+    ) -> None:
         self.root, self.bucket, self.publish_every_s = root, bucket, publish_every_s
         self.status = Status(str(bucket.address), bucket.endpoint)
         self._file = StatusFile(root / "spool" / "upload.json")
         self._folder = Folder(root)
         self._ledger = Ledger(root / ".upload" / _ledger_name(bucket))
+        self._pruner = None if keep_local_s is None else Pruner(root, bucket.address, keep_local_s)
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="upload")
         self._ready: tuple[Courier, Publisher] | None = None
         self._asks_first = self._ledger.is_new
         self._tried: set[_File] = set()
+        self._doubted: set[_File] = set()  # other bytes were found where they ought to lie
         self._hurt: dict[_File, tuple[Signature, str]] = {}
         self._left: dict[_File, tuple[Entry, int]] = {}  # not in the bucket yet, with the time it was written
         self._oldest_sent_ns: int | None = None  # of what was sent since the last index
@@ -77,14 +92,16 @@ class Uploader:
         """
         courier, publisher = self._prepare()
         shot = self._folder.look()
-        error = self._send(courier, self._missing(shot))
+        error = self._send(courier, self._missing(shot), lambda: self._prune(shot, courier, publisher))
         if error is not None:
             raise error
         if not shot.is_settled or self._missing(shot):
             self._tell("uploading")
             return False
         self._asks_first = False
+        published_at = self._published_at
         is_published = self._publish(publisher, shot)
+        self._prune(shot, courier, publisher, now=self._published_at != published_at)
         self._tell("idle")
         return is_published
 
@@ -110,8 +127,8 @@ class Uploader:
             publisher = Publisher(courier)
             publisher.learn()
             if self._ledger.is_new and publisher.newest is not None:
-                for group in publisher.newest.lists:
-                    self._ledger.add((entry, entry.copy) for entry in publisher.files_of(group))
+                named = [entry for group in publisher.newest.lists for entry in publisher.files_of(group)]
+                self._ledger.add((entry, entry.copy) for entry in named)  # at once: all of it is known, or it is new
             self._ready = courier, publisher
         return self._ready
 
@@ -125,8 +142,11 @@ class Uploader:
         hurt = self._hurt.get((entry.path, entry.sha256))
         return hurt is not None and hurt[0] == signature(self.root / entry.path)
 
-    def _send(self, courier: Courier, entries: list[Entry]) -> StoreError | None:
-        """Send files, those that failed before last, else oldest first; returns the last failure."""
+    def _send(self, courier: Courier, entries: list[Entry], prune: Callable[[], None]) -> StoreError | None:
+        """Send files, those that failed before last, else oldest first; returns the last failure.
+
+        A backlog may take hours, so what was published before is pruned in between.
+        """
         written = {entry.path: stat[0] for entry in entries if (stat := signature(self.root / entry.path)) is not None}
         self._left = {(e.path, e.sha256): (e, written.get(e.path, time.time_ns())) for e in entries}
         order = sorted(self._left, key=lambda file: (file in self._tried, self._left[file][1]))
@@ -152,12 +172,15 @@ class Uploader:
                 self._note(sent)
                 noted = time.monotonic()
             self._tell("uploading", now=False)
+            prune()
         self._note(sent)
         return last
 
     def _deliver(self, courier: Courier, entry: Entry) -> Delivery:
-        asks = self._asks_first or (entry.path, entry.sha256) in self._tried
-        return courier.deliver(entry, self.root / entry.path, look_first=asks)
+        is_gone = not (self.root / entry.path).exists()
+        file = entry.path, entry.sha256
+        asks = self._asks_first or is_gone or file in self._tried
+        return courier.deliver(entry, self.root / entry.path, look_first=asks, read_back=file in self._doubted)
 
     def _note(self, sent: list[tuple[Entry, int]]) -> None:
         """Write down what was verified."""
@@ -169,6 +192,7 @@ class Uploader:
 
     def _count(self, entry: Entry, delivery: Delivery) -> None:
         self._tried.discard((entry.path, entry.sha256))
+        self._doubted.discard((entry.path, entry.sha256))
         self.status.found_files += delivery.was_there
         self.status.uploaded_files += not delivery.was_there
         self.status.uploaded_bytes += 0 if delivery.was_there else entry.bytes
@@ -179,9 +203,20 @@ class Uploader:
     def _suspect(self, entry: Entry, error: LocalChanged) -> None:
         """A file is not as listed: either it was replaced since the folder was looked at, or it is damaged."""
         if self._folder.is_still():
-            self._hurt[entry.path, entry.sha256] = signature(self.root / entry.path), error.why
+            kept_at = self._kept_at(entry)
+            why = f"is kept in {kept_at} only" if kept_at else error.why
+            self._hurt[entry.path, entry.sha256] = signature(self.root / entry.path), why
             self._left.pop((entry.path, entry.sha256))
-            self.status.fail(error)
+            if not kept_at:
+                self.status.fail(error)
+
+    def _kept_at(self, entry: Entry) -> str:
+        """The other address that a pruned file was brought to, "" for any other file."""
+        name, folder = Path(entry.path).name, self.root / partition_of(entry.path)
+        try:
+            return kept_in_s3(folder, {name: entry.sha256}).get(name, "")
+        except BadRecording:
+            return ""
 
     def _publish(self, publisher: Publisher, shot: Shot) -> bool:
         """Publish what is not published yet, if it is time; returns whether nothing is left to publish."""
@@ -200,6 +235,24 @@ class Uploader:
         self._oldest_sent_ns = None
         self.status.published_ns, self.status.dataset_id = newest.ns, newest.dataset_id
         return True
+
+    def _prune(self, shot: Shot, courier: Courier, publisher: Publisher, *, now: bool = False) -> None:
+        """Prune, if it is time; what goes wrong is counted and delays no upload."""
+        if self._pruner is None or not (now or self._pruner.is_due()):
+            return
+        try:
+            done = self._pruner.prune(shot.entries.values(), self._ledger, courier, publisher, self._pool)
+        except (ToolkitError, OSError) as error:
+            self.status.fail(error)
+            return
+        self.status.pruned_files += done.files
+        self.status.pruned_bytes += done.bytes
+        if done.failure is not None:
+            self.status.fail(done.failure)
+        for entry in done.wrong:  # still here: sent again in the next pass, and published under its new key
+            self._ledger.forget(entry)
+            self._doubted.add((entry.path, entry.sha256))
+            self._published = None
 
     def _tell(self, state: str, *, now: bool = True) -> None:
         if not now and not self._file.is_due():

@@ -1,19 +1,24 @@
 """From flags to a run: what the helpers, the spool and the grid are told, and what an exchange's word is worth."""
 
+import asyncio
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from observer.backoff import Backoff
 from observer.capture import session
-from observer.capture.session import _children, clock_of, outcome_kind_of, record, selection_of
+from observer.capture.children import Child
+from observer.capture.session import _children, _upload_args, clock_of, outcome_kind_of, record, selection_of
 from observer.capture.settings import ObserveSettings
 from observer.compact.__main__ import LoopSettings
 from observer.kit.cli import parse
 from observer.kit.clock import NS_PER_S
 from observer.kit.errors import UsageError
 from observer.s3.__main__ import UploadSettings
+from observer.venues.kalshi.signing import KEY_FILE, KEY_ID, KEY_TEXT
 
 
 def test_the_helpers_understand_what_they_are_told(tmp_path: Path) -> None:
@@ -29,6 +34,48 @@ def test_the_helpers_understand_what_they_are_told(tmp_path: Path) -> None:
     assert (uploader.name, uploader.args[0]) == ("uploader", "observer.s3")
     assert (told.local_dir, told.bucket, told.prefix) == (tmp_path, "b", "p")
     assert told.endpoint_url == "http://127.0.0.1:1"
+    assert told.keep_local_days == 7.0
+
+
+@pytest.mark.parametrize("days", [0.0, 0.5, math.inf])
+def test_the_uploader_is_told_how_long_to_keep_what_it_has_uploaded(days: float) -> None:
+    args = _upload_args(ObserveSettings(s3_bucket="b", keep_local_days=days), "b")
+
+    assert parse(UploadSettings, list(args[1:]), prog="", about="").keep_local_days == days
+    assert UploadSettings(local_dir=Path("d"), bucket="b").keep_local_days is None  # by itself it deletes nothing
+
+
+@pytest.mark.parametrize("days", [-1.0, math.nan])
+def test_a_keep_time_is_a_number_of_days(days: float) -> None:
+    with pytest.raises(ValueError, match="keep_local_days"):
+        ObserveSettings(keep_local_days=days)
+
+
+def test_no_helper_is_handed_the_venue_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (KEY_ID, KEY_TEXT, KEY_FILE, "CREDENTIALS_DIRECTORY", "AWS_PROFILE"):
+        monkeypatch.setenv(name, f"secret of {name}")
+
+    async def once() -> None:
+        await Child("printer", ("os",), Backoff())._once()  # any module that ends
+
+    started: list[dict[str, str]] = []
+    start = asyncio.create_subprocess_exec
+
+    async def spy(*command: str, env: dict[str, str], **options: Any) -> Any:
+        started.append(env)
+        return await start(*command, env=env, **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", spy)
+    monkeypatch.setattr(session.subprocess, "run", lambda *_, env, **__: started.append(env) or Done())
+    asyncio.run(once())
+    session._bring_home(ObserveSettings())
+
+    assert len(started) == 2
+    assert [{name for name in env if "secret of" in env[name]} for env in started] == [{"AWS_PROFILE"}] * 2
+
+
+class Done:
+    returncode = 0
 
 
 def test_durability_and_spacing_reach_the_spool_and_the_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,17 +58,19 @@ def test_it_compacts_goes_on_after_a_failure_yields_and_ends_at_once_on_sigterm(
     assert len(Recording(folder).markets()) == 1
 
 
-@pytest.mark.parametrize("lives_s", [0.0, 3.0])
+@pytest.mark.parametrize("lives_s", [-0.3, 0.0, 3.0])
 def test_it_ends_when_the_process_that_started_it_is_killed(folder: Path, lives_s: float) -> None:
     program = (
-        f"import subprocess, time; print(subprocess.Popen({[*LOOP, str(folder)]!r}).pid, flush=True); time.sleep(60)"
+        "import subprocess, time; from observer.capture.children import helper_environment; "
+        f"child = subprocess.Popen({[*LOOP, str(folder)]!r}, env=helper_environment()); "
+        "print(child.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
-    time.sleep(0.3 + lives_s)  # at 0.3 s it still imports its libraries
+    time.sleep(0.3 + lives_s)  # before its first line; while it imports its libraries; at work
     parent.kill()
     parent.wait()
     parent.stdout.close()

@@ -127,6 +127,42 @@ def test_it_does_not_outlive_the_process_that_started_it(root: Path, quirky: Qui
             os.kill(json.loads(status.read_text())["pid"], signal.SIGKILL)
 
 
+@pytest.mark.parametrize("lives_s", [0.0, 0.3])
+def test_it_ends_though_the_recorder_was_killed_before_its_first_line(
+    root: Path, quirky: QuirkServer, lives_s: float
+) -> None:
+    args = ("observer.s3", *flags(root, quirky.endpoint), "--every", "0.1")
+    recorder = f"""
+import subprocess, sys, time
+from observer.capture.children import helper_environment
+child = subprocess.Popen([sys.executable, "-m", *{args!r}], env=helper_environment(), stderr=subprocess.DEVNULL)
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", recorder], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    time.sleep(lives_s)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+
+    deadline = time.monotonic() + 20
+    try:
+        while _runs(child):
+            assert time.monotonic() < deadline, "it goes on for ever"
+            time.sleep(0.05)
+    finally:
+        if _runs(child):
+            os.kill(child, signal.SIGKILL)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be reaped does not."""
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return done.stdout.strip()[:1] not in ("", "Z")
+
+
 def _await(status: Path, state: str) -> None:
     """Wait until the uploader says so."""
     deadline = time.monotonic() + 20
