@@ -106,7 +106,7 @@ class Daemon:
             c.name: {"starts": c.starts, "failures": c.backoff.failures, "last_exit": c.last_exit}
             for c in self.children
         }
-        return status(self.clock, self.counters, self.intake, self.sites) | {
+        return status(self.clock, self.counters, self.intake, self.sites, self.ticker, self.losses) | {
             "spool": asdict(self.spool.state()),
             "helpers": children,
             "pending_outcomes": len(self.pending.markets),

@@ -9,18 +9,26 @@ from typing import Any
 from observer.capture.clock import Clock
 from observer.capture.counters import Counters, VenueCounters
 from observer.capture.intake import Intake
+from observer.capture.losses import Losses
 from observer.capture.site import Site
+from observer.capture.ticker import Ticker
 from observer.kit.clock import NS_PER_S, iso
 
+UNKNOWN_S = 60.0  # a book that is unknown for longer is worth a look
 
-def status(clock: Clock, counters: Counters, intake: Intake, sites: dict[str, Site]) -> dict[str, Any]:
+
+def status(
+    clock: Clock, counters: Counters, intake: Intake, sites: dict[str, Site], ticker: Ticker, losses: Losses
+) -> dict[str, Any]:
     """The recorder now.
 
     Returns:
         `now`, `made_mono_s` (the same by the monotonic clock), `clock_offset_s`, `clock_steps`, `ticks`, `tick_rows`,
-        `lateness_ms` (p50, p99), `rss_mb`, and per venue what `_venue` says.
+        `lateness_ms` (p50, p99), `left_out` (`rows` that the disk did not take, and `age_s` of the last), `rss_mb`, and
+        per venue what `_venue` says.
     """
     now_ns = clock.now_ns()
+    unknown_s = _unknown_s(intake, ticker, now_ns)
     return {
         "now": iso(now_ns),
         "made_mono_s": time.monotonic(),
@@ -29,8 +37,15 @@ def status(clock: Clock, counters: Counters, intake: Intake, sites: dict[str, Si
         "ticks": counters.ticks,
         "tick_rows": counters.tick_rows,
         "lateness_ms": {"p50": counters.lateness_ms(0.5), "p99": counters.lateness_ms(0.99)},
+        "left_out": {
+            "rows": sum(losses.rows.values()),
+            "age_s": round((now_ns - losses.last_ns) / NS_PER_S, 1) if losses.last_ns else None,
+        },
         "rss_mb": _rss_mb(),
-        "venues": {name: _venue(name, site, counters.of(name), intake, now_ns) for name, site in sites.items()},
+        "venues": {
+            name: _venue(name, site, counters.of(name), intake, now_ns) | _long(unknown_s.get(name, []))
+            for name, site in sites.items()
+        },
     }
 
 
@@ -59,6 +74,29 @@ def _venue(name: str, site: Site, counters: VenueCounters, intake: Intake, now_n
         "closed": dict(counters.closed),
         "failing": dict(site.failing),
     }
+
+
+def _long(unknown_s: list[float]) -> dict[str, Any]:
+    """How many books of open markets are unknown for long, and for how long the longest."""
+    return {
+        "books_unknown_long": sum(s > UNKNOWN_S for s in unknown_s),
+        "longest_unknown_s": max(unknown_s, default=0.0),
+    }
+
+
+def _unknown_s(intake: Intake, ticker: Ticker, now_ns: int) -> dict[str, list[float]]:
+    """By venue, for how long each unknown book of an open market is unknown, at most since its window opened."""
+    found: dict[str, list[float]] = {}
+    for market in ticker.markets.values():
+        window = market.listing.market
+        if not window.open_ns <= now_ns <= window.close_ns:
+            continue
+        for instrument in (market.up, market.down):
+            if instrument is not None and not instrument.book.is_valid:
+                gap = intake.gaps.get(instrument.number)
+                since_ns = max(window.open_ns, market.since_ns if gap is None else gap.start_ns)
+                found.setdefault(instrument.venue, []).append(round((now_ns - since_ns) / NS_PER_S, 1))
+    return found
 
 
 def _rss_mb() -> float:

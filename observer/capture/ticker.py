@@ -20,12 +20,13 @@ _PAD = [None] * (2 * BOOK_LEVELS)
 
 @dataclass(slots=True)
 class OpenMarket:
-    """A market on the grid, with what its last tick looked like."""
+    """A market on the grid since `since_ns`, with what its last tick looked like."""
 
     number: int
     listing: Listing
     up: Instrument | None
     down: Instrument | None
+    since_ns: int
     versions: tuple[int, int] = (-1, -1)
     cells: list[float | None] = field(default_factory=list[float | None])
 
@@ -47,7 +48,7 @@ class Ticker:
     def add(self, listing: Listing, number: int) -> None:
         """Put a market on the grid; ticks are taken while its window is open."""
         books = {instrument.token: instrument for instrument in listing.instruments}
-        market = OpenMarket(number, listing, books.get(UP), books.get(DOWN))
+        market = OpenMarket(number, listing, books.get(UP), books.get(DOWN), self._intake.clock.now_ns())
         self.markets[listing.market.market_id] = market
 
     def drop(self, market_id: str) -> OpenMarket | None:

@@ -32,7 +32,16 @@ _COUNTERS = (
     ("shed_raw_rows", "raw frames left out because the disk was slow", ("spool", "shed_raw")),
     ("shed_event_rows", "events left out because the disk was slow", ("spool", "shed_events")),
 )
-_VENUE_GAUGES = ("markets", "books", "books_valid", "streams", "streams_open", "lag_ms", "gaps_open")
+_VENUE_GAUGES = (
+    "markets",
+    "books",
+    "books_valid",
+    "books_unknown_long",
+    "streams",
+    "streams_open",
+    "lag_ms",
+    "gaps_open",
+)
 _VENUE_COUNTERS = ("messages", "payload_bytes", "events", "gaps", "reconnects")
 _VENUE_TABLES = {"refused": "reason", "unknown": "event", "closed": "reason"}
 _UPLOAD_GAUGES = ("pending_files", "pending_bytes", "oldest_unuploaded_s")

@@ -7,6 +7,7 @@ STALE_S = 15.0  # a status is made each second
 SILENT_S = 30.0
 CLOCK_S = 1.0
 LATE_MS = 100.0
+LEFT_OUT_S = 300.0  # rows that were left out are complained about for so long
 UPLOAD_S = 2 * 3600.0
 RESTARTS = 3
 
@@ -24,8 +25,12 @@ def complaints(status: dict[str, Any]) -> list[str]:
         found.append(f"recording is paused: {log['free_bytes'] / 1e9:.1f} GB are free; make room")
     elif log["level"] >= 1:
         found.append(f"the disk fills up: {log['free_bytes'] / 1e9:.1f} GB are free")
-    if spool["shed_raw"] or spool["shed_events"]:
-        found.append(f"the disk was too slow: {spool['shed_raw'] + spool['shed_events']} rows were left out")
+    left_out = status["left_out"]
+    if left_out["age_s"] is not None and left_out["age_s"] <= LEFT_OUT_S:
+        found.append(
+            f"the disk was too slow or too full: {left_out['rows']} rows were left out so far, "
+            f"the last {left_out['age_s']:.0f} s ago"
+        )
     if abs(status["clock_offset_s"]) > CLOCK_S:
         found.append(f"the wall clock was stepped by {status['clock_offset_s']:+.1f} s; restart to adopt it")
     if status["lateness_ms"]["p99"] > LATE_MS:
@@ -36,6 +41,9 @@ def complaints(status: dict[str, Any]) -> list[str]:
         if venue["streams"] and (venue["data_age_s"] is None or venue["data_age_s"] > SILENT_S):
             age = "no data yet" if venue["data_age_s"] is None else f"no data for {venue['data_age_s']:.0f} s"
             found.append(f"{name}: {age}")
+        if n_unknown := venue["books_unknown_long"]:
+            longest_s = venue["longest_unknown_s"]
+            found.append(f"{name}: {n_unknown} books of open markets are unknown, for up to {longest_s:.0f} s")
         found += [f"{name}: {what} fails again and again ({why})" for what, why in venue["failing"].items()]
     for name, helper in status["helpers"].items():
         if helper["failures"] >= RESTARTS:

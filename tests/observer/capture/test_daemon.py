@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from observer.capture import daemon as daemon_module
+from observer.capture import status as status_module
 from observer.capture.clock import Anchor, Clock
 from observer.capture.counters import Counters
 from observer.capture.daemon import Daemon
@@ -152,6 +153,13 @@ def test_a_batch_is_closed_early_under_load_and_the_status_is_one_of_its_venue(
             await until(lambda: put and len(put[0].raws) >= 10, "a batch")
             server.send("hole", "w-up")
             await until(lambda: daemon.intake.gaps, "the gap")
+
+            venue = daemon.status()["venues"]["tiny"]
+            assert (venue["books_unknown_long"], venue["longest_unknown_s"] < 1) == (0, True)
+            daemon.intake.gaps[one.instruments[0].number].start_ns = one.market.open_ns - 99 * NS_PER_S
+            assert 1 <= daemon.status()["venues"]["tiny"]["longest_unknown_s"] < 9  # since the window opened
+            monkeypatch.setattr(status_module, "UNKNOWN_S", 0.5)
+            assert daemon.status()["venues"]["tiny"]["books_unknown_long"] == 1
 
             daemon.counters.of("tiny").last_data_ns = daemon.clock.now_ns() - 2 * NS_PER_S
             venue = daemon.status()["venues"]["tiny"]

@@ -133,7 +133,9 @@ def sides(book: Book) -> Sides:
 def test_every_book_is_told_again_once_the_disk_keeps_up(tmp_path: Path) -> None:
     async def do(daemon: Daemon, server: TinyServer, disk: BadDisk, up: Instrument) -> None:
         await shed(daemon, server, disk, up)
+        assert daemon.status()["left_out"]["rows"] > 0
         await ticks(daemon, 6)
+        assert 0 < daemon.status()["left_out"]["age_s"] < 5
         server.send("level", up.key, ASK, 60 * CENT, 7 * 10**9)
         await until(lambda: up.book.size_at(ASK, 60 * CENT), "the level")
 

@@ -22,12 +22,13 @@ VENUE = {
     "markets": 2, "books": 4, "books_valid": 4, "streams": 1, "streams_open": 1, "messages": 1000,
     "payload_bytes": 90_000, "events": 1500, "data_age_s": 0.4, "lag_ms": 35.0, "gaps": 3, "gaps_open": 0,
     "reconnects": 2, "refused": {"bad number": 1}, "unknown": {}, "closed": {"no data for 15 s": 2},
-    "failing": {},
+    "failing": {}, "books_unknown_long": 0, "longest_unknown_s": 59.0,
 }  # fmt: skip
 WELL: dict[str, Any] = {
     "now": "2026-11-25T12:00:00.000Z", "made_mono_s": float("inf"), "clock_offset_s": 0.0,
     "clock_steps": 0, "ticks": 7200, "tick_rows": 14400,
-    "lateness_ms": {"p50": 0.3, "p99": 1.2}, "rss_mb": 90.0, "venues": {"polymarket": VENUE},
+    "lateness_ms": {"p50": 0.3, "p99": 1.2}, "left_out": {"rows": 0, "age_s": None},
+    "rss_mb": 90.0, "venues": {"polymarket": VENUE},
     "spool": {
         "queued_batches": 0, "queued_bytes": 0, "shed_raw": 0, "shed_events": 0, "failure": "",
         "log": {"level": 0, "free_bytes": 50_000_000_000, "bytes_written": 10**7, "fsync_ms_p99": 0.3,
@@ -59,8 +60,8 @@ def test_a_well_recorder_has_no_complaint() -> None:
         ("spool/failure", "EIO", "the disk failed: EIO"),
         ("spool/log/level", 3, "recording is paused"),
         ("spool/log/level", 1, "the disk fills up"),
-        ("spool/shed_raw", 7, "7 rows were left out"),
-        ("spool/shed_events", 8, "8 rows were left out"),
+        ("left_out", {"rows": 7, "age_s": 299.0}, "7 rows were left out so far, the last 299 s ago"),
+        ("venues/polymarket/books_unknown_long", 2, "2 books of open markets are unknown, for up to 59 s"),
         ("clock_offset_s", -30.0, "stepped by -30.0 s"),
         ("lateness_ms/p99", 250.0, "ticks are late"),
         ("venues/polymarket/streams_open", 0, "1 of 1 streams are down"),
@@ -75,6 +76,10 @@ def test_what_is_wrong_is_said(path: str, value: Any, says: str) -> None:
     (complaint,) = complaints(changed(path, value))
 
     assert says in complaint
+
+
+def test_rows_that_were_left_out_long_ago_are_no_complaint_any_more() -> None:
+    assert complaints(changed("left_out", {"rows": 7, "age_s": 301.0})) == []
 
 
 @pytest.fixture
