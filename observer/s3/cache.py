@@ -47,7 +47,7 @@ def local_folder(place: Path) -> Path:
         _wait_for(lock, home)
         folder = home / _state(published)
         last = _last_but(home, folder)
-        done = sync(bucket, folder, published, with_archives=False, seed=last)
+        done = sync(bucket, folder, published, archives="none", seed=last)
         _carry_over(last, folder)
         _hold(folder)
         _clear_but(home, folder)

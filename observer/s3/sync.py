@@ -3,6 +3,9 @@
 The newest index names everything by hash. Files that are here with the right bytes are kept; the others are fetched
 under temporary names and take their own once their hash is right. Manifests and indexes come last, under the marker
 of an unfinished commit, so a recording that was cut short says so, and the next run completes it.
+
+Raw frames and events are most of a recording's bytes. They may be left in the bucket: then their manifests come, with
+the record of where the files are (`observer.store.pruned`), and a recorder goes on from there.
 """
 
 import hashlib
@@ -11,6 +14,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from observer.kit.console import Progress
 from observer.kit.errors import BadRecording, ToolkitError
@@ -18,11 +22,24 @@ from observer.s3.address import content_key
 from observer.s3.bucket import Bucket
 from observer.s3.dispatch import outcomes
 from observer.s3.errors import OtherRecording, StoreError
-from observer.s3.layout import COMMITTING, Entry, check_path, is_archive, is_manifest, unheld
+from observer.s3.layout import (
+    ARCHIVE_INDEX,
+    ARCHIVES,
+    COMMITTING,
+    INDEX,
+    Entry,
+    check_path,
+    is_archive,
+    is_manifest,
+    partition_of,
+    unheld,
+)
 from observer.s3.local import entries_below, index_bytes, unlisted_parts
 from observer.s3.published import Published, find_newest, read_list
 from observer.store.files import FolderLock, flush, flush_all, sha256_of, write_whole
+from observer.store.pruned import Pruned, note_pruned
 
+Archives = Literal["whole", "listed", "none"]
 WORKERS = 8
 _READS = 3
 
@@ -57,8 +74,16 @@ def newest_index(bucket: Bucket) -> Published:
     return published
 
 
+def is_fresh(root: Path) -> bool:
+    """Whether nothing was recorded into a folder; one that a sync was bringing down still counts as fresh."""
+    if any(root.glob("spool/*/wal/*")):
+        return False
+    indexes = (root / INDEX, *(root / top / ARCHIVE_INDEX for top in ARCHIVES))
+    return (root / COMMITTING).exists() or not any(path.exists() for path in indexes)
+
+
 def sync(
-    bucket: Bucket, root: Path, published: Published, *, with_archives: bool = True, seed: Path | None = None
+    bucket: Bucket, root: Path, published: Published, *, archives: Archives = "whole", seed: Path | None = None
 ) -> Synced:
     """Make `root` hold what an index names.
 
@@ -66,7 +91,7 @@ def sync(
         bucket: where from.
         root: data folder, made if it does not exist.
         published: the index.
-        with_archives: bring raw frames and events too.
+        archives: bring raw frames and events too, or their manifests with a record of where the files are, or neither.
         seed: another folder whose files are linked, where they are the same, instead of being fetched.
 
     Raises:
@@ -74,30 +99,36 @@ def sync(
         OtherRecording: the folder holds recorded data that the bucket lacks.
         StoreError: the store does not answer; what was fetched stays, and the next run goes on from there.
     """
-    entries = [
+    named = [
         entry
         for group, listed in published.lists.items()
-        if with_archives or not group.startswith("archive-")
+        if archives != "none" or not group.startswith("archive-")
         for entry in read_list(bucket, group, listed)
     ]
+    left = [e for e in named if archives == "listed" and is_archive(e.path) and not is_manifest(e.path)]
+    is_left = {entry.path for entry in left}
+    entries = [entry for entry in named if entry.path not in is_left]
     root.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(root)
     lock.take()
     try:
-        _refuse_other(bucket, root, entries, published, with_archives)
+        _refuse_other(bucket, root, named, published, with_archives=archives != "none")
         indexes = index_bytes(published, entries)
         done = Synced(published.dataset_id, len(entries), sum(entry.bytes for entry in entries))
         done.damaged = {
-            path: why for path, (_, why) in published.damaged.items() if with_archives or not is_archive(path)
+            path: why for path, (_, why) in published.damaged.items() if archives != "none" or not is_archive(path)
         }
         _Fetch(bucket, root, seed, done).run(entries)
+        _note_left(root, left, str(bucket.address))
         _commit(root, entries, indexes, published)
         return done
     finally:
         lock.release()
 
 
-def _refuse_other(bucket: Bucket, root: Path, entries: list[Entry], published: Published, with_archives: bool) -> None:
+def _refuse_other(
+    bucket: Bucket, root: Path, entries: list[Entry], published: Published, *, with_archives: bool
+) -> None:
     """Raise `OtherRecording` where the folder holds data that the bucket does not name."""
     named = {entry.path: entry for entry in entries}
     for path, (sha256, _) in published.damaged.items():
@@ -108,6 +139,15 @@ def _refuse_other(bucket: Bucket, root: Path, entries: list[Entry], published: P
             f"{root} holds recorded data that {bucket.address} lacks: {len(lacking)} files, the first is {lacking[0]}. "
             "Nothing was changed. Sync into an empty folder, or upload this one to a prefix of its own."
         )
+
+
+def _note_left(root: Path, left: list[Entry], address: str) -> None:
+    """Record, hour by hour, which archive files stay in the bucket."""
+    hours: dict[str, dict[str, Pruned]] = {}
+    for entry in left:
+        hours.setdefault(partition_of(entry.path), {})[Path(entry.path).name] = Pruned(entry.sha256, address)
+    for folder, files in hours.items():
+        note_pruned(root / folder, files)
 
 
 class _Fetch:

@@ -233,7 +233,12 @@ def test_the_recorder_knows_every_flag_that_a_service_gives_it() -> None:
 
     flags = " ".join(
         [
-            (DEPLOY / "systemd/mlx-rl-observer.service").read_text(),
+            re.sub(
+                r"ExecStartPre=.+?\nExecStart=",
+                "",
+                (DEPLOY / "systemd/mlx-rl-observer.service").read_text(),
+                flags=re.DOTALL,
+            ),
             (DEPLOY / "Dockerfile").read_text().partition("ENTRYPOINT")[2],
             " ".join(plistlib.loads(PLIST.read_bytes())["ProgramArguments"]),
             user_data().partition("OBSERVE_FLAGS=")[2].splitlines()[0],

@@ -73,6 +73,34 @@ def test_sync_of_what_was_damaged_before_brings_the_rest_and_fails(
     assert (tmp_path / "copy" / "dataset.json").exists()
 
 
+def test_a_recorder_that_starts_brings_down_what_was_recorded_before_and_disturbs_nothing(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--no-archives", "--fresh-only"]
+    new = tmp_path / "new"
+    assert mlx_rl(["sync", PLACE, str(new), *flags]) == 0
+    assert Recording(new).dataset_id == Recording(root).dataset_id
+    make_recording(new, windows=30)
+    capsys.readouterr()
+
+    codes = [mlx_rl(["sync", PLACE, str(new), *flags]), mlx_rl(["sync", "s3://recordings/none", str(new), *flags])]
+    empty = mlx_rl(["sync", "s3://recordings/none", str(tmp_path / "empty"), *flags])
+    said = capsys.readouterr().out
+
+    assert (codes, empty) == ([0, 0], 0)
+    assert said.count("was recorded into; nothing was brought") == 2
+    assert "s3://recordings/none holds no recording yet; nothing was brought" in said
+
+
+def test_a_recorder_that_starts_waits_for_a_store_that_is_down_only_while_its_folder_is_fresh(
+    root: Path, quirky: QuirkServer, tmp_path: Path
+) -> None:
+    quirky.quirks.add("503")
+
+    assert mlx_rl(["sync", PLACE, str(root), "--fresh-only"]) == 0
+    assert mlx_rl(["sync", PLACE, str(tmp_path / "new"), "--fresh-only"]) == 1
+
+
 def test_sync_without_a_folder_is_a_misuse(capsys: pytest.CaptureFixture[str]) -> None:
     assert mlx_rl(["sync", PLACE]) == 2
     assert mlx_rl(["sync", "data", "copy"]) == 2

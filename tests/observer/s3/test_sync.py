@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 
 from observer.kit.errors import BadRecording, UsageError
+from observer.s3 import sync as sync_module
 from observer.s3.bucket import Bucket
 from observer.s3.errors import OtherRecording, StoreError
 from observer.s3.published import Published, find_newest
-from observer.s3.sync import Synced, newest_index, sync
+from observer.s3.sync import Archives, Synced, is_fresh, newest_index, sync
 from observer.s3.uploader import Uploader
 from observer.store.archive import archived_hours
 from observer.store.files import FolderLock
 from observer.store.outcomes import read_outcomes
+from observer.store.pruned import PRUNED
 from observer.store.reader import Recording
 from observer.store.verify import verify
 from tests.observer.s3.conftest import BUCKET
@@ -21,6 +23,7 @@ from tests.samples.archives import add_archive
 from tests.samples.quirk_server import QuirkServer
 from tests.samples.recordings import make_recording
 
+INDEXES = ("dataset.json", "outcomes/dataset.json", "raw/archive.json", "events/archive.json")
 OWN = {".upload", "spool", ".lock"}
 
 
@@ -30,8 +33,8 @@ def upload(root: Path, bucket: Bucket) -> None:
     uploader.close()
 
 
-def bring(bucket: Bucket, folder: Path, *, with_archives: bool = True) -> Synced:
-    return sync(bucket, folder, newest_index(bucket), with_archives=with_archives)
+def bring(bucket: Bucket, folder: Path, *, archives: Archives = "whole") -> Synced:
+    return sync(bucket, folder, newest_index(bucket), archives=archives)
 
 
 def content(root: Path) -> dict[str, bytes]:
@@ -75,7 +78,7 @@ def test_only_what_is_missing_is_fetched(bucket: Bucket, root: Path, tmp_path: P
 
 
 def test_archives_may_be_left_out(bucket: Bucket, root: Path, tmp_path: Path) -> None:
-    bring(bucket, tmp_path / "copy", with_archives=False)
+    bring(bucket, tmp_path / "copy", archives="none")
 
     assert not (tmp_path / "copy" / "raw").exists()
     assert Recording(tmp_path / "copy").dataset_id == Recording(root).dataset_id
@@ -256,3 +259,76 @@ def test_a_list_that_names_files_elsewhere_is_refused(quirky: QuirkServer, bucke
 
     assert find_newest(bucket)[0] is not None
     assert f"/{BUCKET}/pre/fix/ticks" not in quirky.objects
+
+
+def test_archives_may_stay_in_the_bucket_with_a_record_of_it(bucket: Bucket, root: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+
+    done = bring(bucket, copy, archives="listed")
+    verdict = verify(copy)
+    bring(bucket, copy)
+
+    assert verdict.problems == []
+    assert (verdict.in_s3_files, verdict.in_s3) == (2, [str(bucket.address)])
+    assert done.files == len(content(root)) - 2 - len(INDEXES)
+    whole = {path: data for path, data in content(copy).items() if not path.endswith(PRUNED)}
+    assert whole == content(root)
+
+
+def test_a_replaced_box_goes_on_in_the_same_hour_and_loses_nothing(bucket: Bucket, root: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    bring(bucket, new, archives="listed")
+    make_recording(new, windows=6)
+    add_archive(new, "200-b", b"more frames")  # in the hour that the first box was in
+
+    uploader = Uploader(new, bucket, publish_every_s=0.0, keep_local_s=0.0)
+    uploader.step()
+    uploader.close()
+    bring(bucket, tmp_path / "copy")
+
+    assert uploader.status.failures == {}
+    assert verify(new).problems == []
+    assert verify(new).in_s3_files == 4
+    assert verify(tmp_path / "copy").problems == []
+    assert {path.stem for path in (tmp_path / "copy" / "raw").rglob("*.zst")} == {"100-a", "200-b"}
+    assert Recording(tmp_path / "copy").dataset_id == Recording(new).dataset_id != Recording(root).dataset_id
+
+
+def test_archives_that_are_only_here_are_not_dropped_for_those_that_are_listed(bucket: Bucket, root: Path) -> None:
+    add_archive(root, "200-b", b"more frames")
+    before = content(root)
+
+    with pytest.raises(OtherRecording, match="200-b"):
+        bring(bucket, root, archives="listed")
+
+    assert content(root) == before
+
+
+def test_a_folder_is_fresh_until_something_was_recorded_into_it(
+    bucket: Bucket, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, commit = tmp_path / "copy", sync_module.write_whole
+    assert is_fresh(copy)
+    (copy / "spool" / "run").mkdir(parents=True)
+    assert is_fresh(copy)
+
+    def stop_at_the_index(path: Path, data: bytes) -> None:
+        if path.name == "dataset.json":
+            raise KeyboardInterrupt
+        commit(path, data)
+
+    monkeypatch.setattr(sync_module, "write_whole", stop_at_the_index)
+    with pytest.raises(KeyboardInterrupt):
+        bring(bucket, copy, archives="listed")
+    assert (copy / "raw" / "archive.json").exists()
+    assert is_fresh(copy)  # the next start goes on with it
+    monkeypatch.undo()
+    bring(bucket, copy, archives="listed")
+    assert not is_fresh(copy)
+
+    log = tmp_path / "other" / "spool" / "run" / "wal"
+    log.mkdir(parents=True)
+    (log / "1.wal.open").touch()
+    assert not is_fresh(tmp_path / "other")
+    (tmp_path / "other" / ".committing").touch()  # the compactor's: it still has the segment
+    assert not is_fresh(tmp_path / "other")
