@@ -3,8 +3,6 @@
 import asyncio
 import gc
 import secrets
-import subprocess
-import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +15,7 @@ from observer.capture.children import Child, helper_environment
 from observer.capture.clock import Anchor, Clock
 from observer.capture.counters import Counters
 from observer.capture.daemon import UPLOADER, Daemon
+from observer.capture.errands import run_errands
 from observer.capture.intake import Intake, OutcomeKind
 from observer.capture.settings import ObserveSettings
 from observer.health.screen import Screen
@@ -109,11 +108,7 @@ def _bring_home(settings: ObserveSettings) -> None:
     steps: list[tuple[str, ...]] = [("observer.cli.compact", "--local-dir", str(settings.local_dir))]
     if settings.s3_bucket is not None:
         steps.append((*_upload_args(settings, settings.s3_bucket), "--once"))
-    for step in steps:
-        command = [sys.executable, "-m", *step]
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, env=helper_environment(), check=False)
-        if done.returncode != 0:
-            say(f"`python -m {' '.join(step)}` ended with {done.returncode}; run it again: nothing is lost")
+    run_errands(steps, helper_environment())
 
 
 def list_markets(settings: ObserveSettings) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 
 from observer.kit.errors import UsageError
 
 LOCK = ".observer.lock"
+_LOOKING_S = 0.3
 
 
 class InstanceLock:
@@ -30,15 +32,13 @@ class InstanceLock:
             raise UsageError(
                 f"{self.root} cannot hold a recording ({error.strerror}). Make it writable or pass another."
             ) from error
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(fd):
             holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
             os.close(fd)
             raise UsageError(
                 f"{self.root} is already recorded into by {f'process {holder}' if holder else 'another process'}. "
                 "Stop that one first, or pass another --local-dir."
-            ) from None
+            )
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self._fd = fd
@@ -57,3 +57,17 @@ class InstanceLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _locked(fd: int) -> bool:
+    """Whether the lock is ours now; somebody who only looks whether it is taken holds it for a moment."""
+    until_s = time.monotonic() + _LOOKING_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until_s:
+                return False
+            time.sleep(0.02)
+        else:
+            return True

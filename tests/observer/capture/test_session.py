@@ -66,16 +66,12 @@ def test_no_helper_is_handed_the_venue_keys(monkeypatch: pytest.MonkeyPatch) -> 
         return await start(*command, env=env, **options)
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", spy)
-    monkeypatch.setattr(session.subprocess, "run", lambda *_, env, **__: started.append(env) or Done())
+    monkeypatch.setattr(session, "run_errands", lambda steps, environment: started.append(environment))
     asyncio.run(once())
     session._bring_home(ObserveSettings())
 
     assert len(started) == 2
     assert [{name for name in env if "secret of" in env[name]} for env in started] == [{"AWS_PROFILE"}] * 2
-
-
-class Done:
-    returncode = 0
 
 
 def test_durability_and_spacing_reach_the_spool_and_the_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

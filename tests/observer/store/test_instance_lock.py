@@ -1,7 +1,10 @@
 """One observer per folder."""
 
+import fcntl
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -55,3 +58,14 @@ def test_a_holder_that_left_no_id_is_still_refused(tmp_path: Path) -> None:
 
         with pytest.raises(UsageError, match="by another process"):
             InstanceLock(tmp_path).take()
+
+
+def test_one_who_only_looks_whether_it_is_taken_turns_nobody_away(tmp_path: Path) -> None:
+    with InstanceLock(tmp_path):
+        pass
+    fd = os.open(tmp_path / LOCK, os.O_RDWR)
+    fcntl.flock(fd, fcntl.LOCK_SH)  # `observer.compact.runs.is_recorded_into`, and `mlx-rl compact`
+    threading.Timer(0.1, os.close, [fd]).start()
+
+    with InstanceLock(tmp_path):
+        pass
