@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import secrets
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -78,27 +79,29 @@ async def _record(
     outcome_kind = outcome_kind_of(settings.exchange)
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     intake = Intake(clock, Counters(), outcome_kind)
-    spool = Spool(root / SPOOL, run_id, lambda: intake.preamble, durability=settings.durability)
-    rest = HttpRest(resolve(settings.exchange, settings.url))
-    daemon = Daemon(
-        venues, selection, clock=clock, rest=rest, spool=spool, intake=intake,
-        tick_ns=round(settings.tick * NS_PER_S), pending=root / SPOOL / PENDING, children=_children(settings),
-        seed=secrets.randbits(32),
-    )  # fmt: skip
-    say(f"recording {settings.markets} of {', '.join(venues)} to {root}, run {run_id}, from {iso(clock.now_ns())}")
-    say(PROMISE[settings.durability])
-    health = None if settings.health_port is None else HealthServer(settings.health_port, lambda: daemon.latest)
-    if health is not None:
-        say(f"health and metrics on http://127.0.0.1:{health.port}/health and /metrics")
-    try:
+    daemons: list[Daemon] = []
+    async with AsyncExitStack() as stack:
+        # First of all: a port that is taken ends the start, and leaves no run behind.
+        port = settings.health_port
+        health = None if port is None else HealthServer(port, lambda: daemons[0].latest if daemons else {})
+        if health is not None:
+            stack.callback(health.close)
+        rest = await stack.enter_async_context(HttpRest(resolve(settings.exchange, settings.url)))
+        spool = Spool(root / SPOOL, run_id, lambda: intake.preamble, durability=settings.durability)
+        stack.push_async_callback(asyncio.to_thread, spool.close, _CLOSE_S)
+        daemon = Daemon(
+            venues, selection, clock=clock, rest=rest, spool=spool, intake=intake,
+            tick_ns=round(settings.tick * NS_PER_S), pending=root / SPOOL / PENDING, children=_children(settings),
+            seed=secrets.randbits(32),
+        )  # fmt: skip
+        daemons.append(daemon)
+        say(f"recording {settings.markets} of {', '.join(venues)} to {root}, run {run_id}, from {iso(clock.now_ns())}")
+        say(PROMISE[settings.durability])
+        if health is not None:
+            say(f"health and metrics on http://127.0.0.1:{health.port}/health and /metrics")
         with Screen() as screen:
             daemon.show = screen.show
             last = await daemon.run(settings.duration)
-    finally:
-        if health is not None:
-            health.close()
-        await rest.close()
-        await asyncio.to_thread(spool.close, _CLOSE_S)
     result = {"run": run_id, "data_dir": str(root), **last, "spool": asdict(spool.state())}
     return result, not daemon.is_stopped
 

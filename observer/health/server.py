@@ -19,7 +19,7 @@ from observer.kit.console import finite
 from observer.kit.errors import UsageError
 
 HOST = "127.0.0.1"
-_NAMES = (HOST, "localhost", "[::1]")
+_NAMES = (HOST, "localhost")
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -3,7 +3,10 @@
 import asyncio
 import json
 import math
+import socket
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -77,8 +80,9 @@ def test_no_helper_is_handed_the_venue_keys(monkeypatch: pytest.MonkeyPatch) -> 
 def test_durability_and_spacing_reach_the_spool_and_the_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, Any] = {}
 
-    def spool(*_: Any, **settings: Any) -> None:
+    def spool(*_: Any, **settings: Any) -> SimpleNamespace:
         told.update(settings)
+        return SimpleNamespace(close=lambda timeout_s: None)
 
     def daemon(*_: Any, **settings: Any) -> None:
         told.update(settings)
@@ -91,6 +95,16 @@ def test_durability_and_spacing_reach_the_spool_and_the_grid(tmp_path: Path, mon
 
     assert (told["durability"], told["tick_ns"]) == ("tick", NS_PER_S // 4)
     assert told["pending"] == tmp_path / "data" / "spool" / "pending.json"
+
+
+def test_a_health_port_that_is_taken_leaves_no_run_behind(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(UsageError, match=f"--health-port {port}"):
+            record(ObserveSettings(local_dir=tmp_path / "data", venues=("kraken",), health_port=port))
+
+    assert list((tmp_path / "data" / "spool").iterdir()) == []
+    assert "spool" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,8 @@ def test_one_that_says_nothing_holds_up_nobody(
 def test_strangers_and_writers_are_turned_away(served: tuple[HealthServer, list]) -> None:
     port = served[0].port
     assert get(port, "/health", Host="evil.example")[0] == 403
+    assert get(port, "/health", Host=f"[::1]:{port}")[0] == 403  # it does not listen there
+    assert get(port, "/health", Host=f"localhost:{port}")[0] == 200
     assert get(port, "/secrets")[0] == 404
     request = urllib.request.Request(f"http://127.0.0.1:{port}/health", data=b"x", method="POST")
     with pytest.raises(urllib.error.HTTPError) as refused:
