@@ -1,7 +1,8 @@
 """How full the disk is, and what recording still does at that level.
 
-Nothing is ever deleted to make room: what is recorded waits for the compactor and the uploader, which go on and free
-space. A level is entered at its mark and left only a fifth above it, so that recording does not flap.
+Nothing that is only here is ever deleted to make room: what is recorded waits for the compactor and the uploader, which
+go on and free space, the uploader also by pruning archives that a bucket keeps. A level is entered at its mark and left
+only a fifth above it, so that recording does not flap.
 """
 
 from dataclasses import dataclass

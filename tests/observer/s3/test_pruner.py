@@ -335,6 +335,20 @@ def test_without_its_ledger_what_was_pruned_is_found_in_the_bucket(
     whole_after_sync(root, bucket, tmp_path / "copy")
 
 
+def test_a_pruned_file_that_the_ledger_lost_is_asked_for_not_called_lost(bucket: Bucket, root: Path) -> None:
+    upload(root, bucket, keep_days=0)
+    uploader = uploader_of(root, bucket, 0)
+    (entry,) = [one for one in uploader._folder.look().entries.values() if one.path.endswith("100-a.zst")]
+    uploader._ledger.forget(entry)
+
+    uploader.step()
+
+    assert uploader.status.found_files == 1
+    assert uploader.status.failures == {}
+    assert uploader.damaged == {}
+    uploader.close()
+
+
 def test_another_bucket_is_told_where_what_was_pruned_is_kept(quirky: QuirkServer, bucket: Bucket, root: Path) -> None:
     upload(root, bucket, keep_days=7)
     other = bucket_at(quirky.endpoint, "other")
