@@ -93,7 +93,7 @@ class HttpRest:
             timeout=_TIMEOUT,
             limits=httpx.Limits(max_connections=20),
             transport=transport,
-            mounts={"all://127.0.0.1": None, "all://localhost": None},  # a proxy cannot reach our loopback
+            mounts={f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")},  # no proxy can reach ours
         )
         self._bases = sorted(((base, name) for name, base in addresses.items()), key=lambda at: -len(at[0]))
         self._spacing_s, self._rng = spacing_s, rng

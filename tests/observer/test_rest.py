@@ -14,6 +14,7 @@ from observer import rest as rest_module
 from observer.backoff import Backoff
 from observer.ports import RestError
 from observer.rest import MAX_BODY_BYTES, TRIES, USER_AGENT, Blocked, HttpRest, retry_after_s
+from tests.samples.one_answer import serving
 
 HOST = "https://venue.test"
 
@@ -423,3 +424,20 @@ def test_two_clients_thrown_out_together_do_not_come_back_together() -> None:
     waits = [Backoff(random.Random(seed)).next_s() for seed in range(100)]
 
     assert len({round(wait, 3) for wait in waits}) > 80
+
+
+def test_a_proxy_of_the_environment_is_asked_for_venues_and_never_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def ask(*urls: str) -> list[bytes]:
+        async with HttpRest() as rest:
+            return [await rest.get(url) for url in urls]
+
+    with serving(b"from the proxy") as proxy, serving(b"from here") as here:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        answers = asyncio.run(ask("http://venue.test/book", here, here.replace("127.0.0.1", "localhost")))
+
+    assert answers == [b"from the proxy", b"from here", b"from here"]

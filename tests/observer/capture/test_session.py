@@ -22,6 +22,7 @@ from observer.kit.clock import NS_PER_S
 from observer.kit.errors import UsageError
 from observer.s3.__main__ import UploadSettings
 from observer.venues.kalshi.signing import KEY_FILE, KEY_ID, KEY_TEXT
+from tests.samples.one_answer import serving
 
 
 def test_the_helpers_understand_what_they_are_told(tmp_path: Path) -> None:
@@ -143,3 +144,14 @@ def test_something_else_that_answers_is_no_exchange(answer: Any, monkeypatch: py
 def test_markets_are_words_in_any_case_and_all_is_every_one() -> None:
     assert selection_of("BTC, crypto ,").words == ("btc", "crypto")
     assert selection_of("btc,all").words == ()
+
+
+def test_an_exchange_is_asked_without_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"now_ns": 5, "mono_ns": 7, "speed": 30, "outcomes": "synthetic"}
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody is there
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    with serving(json.dumps(told).encode()) as url:
+        assert clock_of(url).speed == 30.0
