@@ -17,7 +17,7 @@ demo: install
 	$(BIN)/mlx-rl demo
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -rs
 
 check: install
 	$(BIN)/ruff check .

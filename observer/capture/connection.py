@@ -11,7 +11,17 @@ from collections import deque
 from collections.abc import Callable
 from functools import cache
 
-from picows import WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import (
+    WSCloseCode,
+    WSError,
+    WSFrame,
+    WSHandshakeError,
+    WSListener,
+    WSMsgType,
+    WSProtocolError,
+    WSTransport,
+    ws_connect,
+)
 
 from observer.capture.intake import Intake
 from observer.capture.line import LiveLine
@@ -24,6 +34,7 @@ USER_AGENT = "mlx-rl-observer/1 (market data recorder)"
 CONNECT_S = 10.0  # name, TCP, TLS and handshake together; a host that drops packets would else take minutes
 _LOG = log.get("connection")
 _CLOSE_S = 2.0
+LOST = "connection lost"
 # A full socket is emptied before any timer runs, so it may hand over this many messages (5 ms) per turn of the loop.
 _TAKE = 500
 _TEXT, _BINARY, _CONTINUATION, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION, WSMsgType.CLOSE
@@ -59,6 +70,7 @@ class Connection(WSListener):
         self.asked_s = 0.0
         self._transport: WSTransport | None = None
         self._most_bytes = plan.max_message_bytes
+        self._too_long = f"message above {plan.max_message_bytes} bytes"
         self._parts: list[bytes] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._last_words: asyncio.Task[None] | None = None
@@ -155,7 +167,8 @@ class Connection(WSListener):
         """The socket is gone (called by picows); what it had brought before still counts."""
         while self._left:
             self._take(self._left.popleft())
-        self._end(self._reason or "connection lost")
+        if self._reason or self._last_words is None:
+            self._end(self._reason or LOST)
 
     def snapshot(self, instrument: Instrument, payload: bytes) -> None:
         """Hand over a REST answer, kept raw like a message."""
@@ -169,7 +182,8 @@ class Connection(WSListener):
     def _joined(self, frame: WSFrame) -> bytes | None:
         """A message that came in parts, with its last part; None before that, and where it grows too long."""
         if sum(map(len, self._parts)) + frame.payload_size > self._most_bytes:
-            self.close(f"message above {self._most_bytes} bytes")
+            self.line.unread(self._too_long)
+            self.close(self._too_long)
             return None
         self._parts.append(frame.get_payload_as_bytes())
         if not frame.fin:
@@ -216,11 +230,16 @@ class Connection(WSListener):
         self.close(f"decoder failed: {error!r}"[:200])
 
     async def _hear_last_words(self, transport: WSTransport) -> None:
-        """Say what the socket broke of, where it was broken (a frame too long, bytes that are no frame)."""
+        """Wait until the socket is gone; say what it broke of (a frame too long, bytes that are no frame)."""
         try:
             await transport.wait_disconnected()
         except WSError as error:
             _LOG.warning("%s %s: %s", self._venue.name, self.plan.name, error)
+            if not self._reason:
+                is_long = isinstance(error, WSProtocolError) and error.code == WSCloseCode.MESSAGE_TOO_BIG
+                self._reason = self._too_long if is_long else str(error).partition(",")[0][:80]  # the rest is numbers
+                self.line.unread(self._reason)
+        self._end(self._reason or LOST)
 
     async def _watch(self) -> None:
         """Close a socket that stays silent."""

@@ -159,6 +159,11 @@ class LiveLine:
         count(self._counters.refused, reason)
         self._intake.notes.append(Quarantined(len(self._raws) - 1, self.number, reason))
 
+    def unread(self, reason: str) -> None:
+        """Something came that was never a message: counted, and there is nothing to keep."""
+        count(self._counters.refused, reason)
+        self._intake.notes.append(Quarantined(-1, self.number, reason))
+
     def unknown(self, what: str) -> None:
         """An event type that no decoder knows."""
         count(self._counters.unknown, what[:60])

@@ -30,7 +30,8 @@ class Pending:
     """What is still to be asked, as a table and as the file that survives us.
 
     Args:
-        path: the file; read at once where it exists.
+        path: the file; read at once where it exists. One that cannot be read is set aside: it must not keep the
+            recorder from starting, and outcomes can be asked for later (`mlx-rl data report` says which are missing).
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,8 +39,8 @@ class Pending:
         self.markets: dict[str, PendingMarket] = {}
         self.is_changed = False
         if path.exists():
-            for row in msgspec.json.decode(path.read_bytes()):
-                self._add(_listing_from(row))
+            for listing in _read(path):
+                self._add(listing)
             self.is_changed = False
 
     def add(self, listing: Listing) -> None:
@@ -86,6 +87,17 @@ def _row(listing: Listing) -> dict[str, Any]:
         "tags": listing.tags,
         "instruments": [(i.venue, i.key, i.market_id, i.token, i.symbol) for i in listing.instruments],
     }
+
+
+def _read(path: Path) -> list[Listing]:
+    """The markets of an earlier run; none where its file is damaged or of a version that wrote other fields."""
+    try:
+        return [_listing_from(row) for row in msgspec.json.decode(path.read_bytes())]
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+        aside = path.with_suffix(".bad")
+        path.replace(aside)
+        _LOG.error("%s cannot be read (%r): set aside as %s; its outcomes are not asked for", path, error, aside.name)
+        return []
 
 
 def _listing_from(row: dict[str, Any]) -> Listing:

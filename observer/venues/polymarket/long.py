@@ -23,7 +23,8 @@ MAX_PAGES = 3  # of a hundred events, per category
 _EVERY_NS = 600 * NS_PER_S
 _PATIENCE_S = 10.0  # rolling windows are listed at the same time and wait no longer
 _DAY_NS = 86_400 * NS_PER_S
-_HORIZON_NS = 30 * _DAY_NS
+# How far ahead the markets end: of every category, the near ones; of one that was named, as far as politics look.
+_HORIZON_NS, _NAMED_HORIZON_NS = 30 * _DAY_NS, 500 * _DAY_NS
 _LATE_NS = _DAY_NS  # a market may trade past its planned end, as sports do
 _NOT_TAGS = {*COINS, *SPANS_S, "up-or-down"}  # words that mean rolling windows
 _ROLLING = "up-or-down"
@@ -45,8 +46,9 @@ class Long:
         is_due = now_ns - self._read_at_ns >= _EVERY_NS or words != self._words
         if is_due and self._reading is None:
             tags = [word for word in words if word not in _NOT_TAGS] if words else list(CATEGORIES)
+            last_ns = now_ns + (_NAMED_HORIZON_NS if words else _HORIZON_NS)
             self._read_at_ns, self._words = now_ns, words
-            self._reading = asyncio.create_task(self._read(rest, tags, now_ns))
+            self._reading = asyncio.create_task(self._read(rest, tags, now_ns - _LATE_NS, last_ns))
 
     async def windows(self, now_ns: int) -> list[Listing]:
         """The hours, open or opening soon, of the markets that are chosen; waits a little for a catalogue being read.
@@ -67,9 +69,10 @@ class Long:
                 self._gamma.remark(f"{market.slug} is not recorded{' yet' if error.is_early else ''}: {error}")
         return listings
 
-    async def _read(self, rest: Rest, tags: list[str], now_ns: int) -> None:
+    async def _read(self, rest: Rest, tags: list[str], first_ns: int, last_ns: int) -> None:
         """Read the categories and choose; one that fails is said, unless all do."""
-        read = await asyncio.gather(*(self._events(rest, tag, now_ns) for tag in tags), return_exceptions=True)
+        asked = (self._gamma.events_ending(rest, {"tag_slug": tag}, first_ns, last_ns, MAX_PAGES) for tag in tags)
+        read = await asyncio.gather(*asked, return_exceptions=True)
         found: dict[str, tuple[Event, Market]] = {}
         failures: list[BaseException] = []
         for tag, events in zip(tags, read, strict=True):
@@ -97,11 +100,6 @@ class Long:
             self._gamma.remark(
                 f"{len(found)} markets of {', '.join(tags)} are open; the {MAX_MARKETS} most traded are recorded"
             )
-
-    async def _events(self, rest: Rest, tag: str, now_ns: int) -> list[Event]:
-        return await self._gamma.events_ending(
-            rest, {"tag_slug": tag}, now_ns - _LATE_NS, now_ns + _HORIZON_NS, MAX_PAGES
-        )
 
     def _is_wanted(self, event: Event, market: Market) -> bool:
         try:

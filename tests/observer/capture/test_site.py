@@ -234,6 +234,23 @@ def test_an_outcome_is_asked_for_until_it_is_known_and_survives_a_restart(tmp_pa
     assert again.to_bytes() == b"[]"
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"", b'[{"market"', b"[{}]", b'[{"market": {}, "condition_id": "", "tags": [], "instruments": []}]', b"[7]", b"7"],
+    ids=["empty", "torn", "no-keys", "no-market", "a-number-in-it", "a-number"],
+)
+def test_a_damaged_file_of_pending_markets_is_set_aside_and_said(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "pending.json"
+    path.write_bytes(content)
+
+    assert Pending(path).markets == {}
+    assert not path.exists()
+    assert (tmp_path / "pending.bad").read_bytes() == content
+    assert "pending.json cannot be read" in caplog.text
+
+
 def test_a_market_is_asked_about_after_its_close_ever_more_rarely_and_not_for_ever(tmp_path: Path) -> None:
     pending = Pending(tmp_path / "pending.json")
     one = listing("w", -60, 10)

@@ -114,6 +114,23 @@ def test_a_bomb_costs_the_connection_and_not_the_recorder() -> None:
     asyncio.run(play())
 
 
+@pytest.mark.parametrize("n_bytes", [20_000, 40 << 20], ids=["read", "never-read"])
+def test_a_bomb_is_counted_and_named(n_bytes: int) -> None:
+    async def play() -> None:
+        async with recording(max_message_bytes=10_000) as rig:
+            rig.server.sockets[0].send(WSMsgType.TEXT, b"[" * n_bytes)
+            await until(lambda: len(rig.server.sockets) == 2 and rig.instrument.book.is_valid, "a new connection")
+
+            (bomb,) = rig.notes(Quarantined)
+            (gap,) = rig.notes(GapSeen)
+            counters = rig.intake.counters.of("tiny")
+            assert (bomb.frame_index, bomb.reason) == (-1, "message above 10000 bytes")
+            assert gap.reason == bomb.reason
+            assert counters.refused == counters.closed == {bomb.reason: 1}
+
+    asyncio.run(play())
+
+
 def test_a_message_in_too_many_pieces_costs_the_connection() -> None:
     async def play() -> None:
         async with recording(max_message_bytes=10_000) as rig:

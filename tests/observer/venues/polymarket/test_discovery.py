@@ -8,6 +8,7 @@ import pytest
 from observer.kit.clock import NS_PER_S, parse_iso
 from observer.ports import Listing, RestError, Selection
 from observer.venues.polymarket import Polymarket, long
+from observer.venues.polymarket.gamma import Gamma
 from observer.venues.polymarket.long import MAX_MARKETS, MAX_PAGES
 from observer.venues.urls import URLS
 from tests.samples.polymarket_catalogue import Catalogue, event, market, stamp
@@ -278,7 +279,7 @@ def test_a_catalogue_that_hangs_does_not_keep_rolling_windows_from_being_listed(
         await asyncio.sleep(3600)
         return []
 
-    monkeypatch.setattr(long.Long, "_events", hangs)
+    monkeypatch.setattr(Gamma, "events_ending", hangs)
 
     assert ids(found(catalogue, "crypto", NOON_S)) == [f"btc-updown-15m-{NOON_S}"]
 
@@ -292,3 +293,14 @@ def test_everything_is_asked_for_where_no_words_are_given() -> None:
     listings = found(catalogue, "", NOON_S + 1)
 
     assert {f"zec-updown-5m-{NOON_S}", "rain#2026-11-25T12"} == set(ids(listings))
+
+
+@pytest.mark.parametrize(("words", "days"), [("", 30), ("politics", 500)])
+def test_a_category_that_was_named_is_looked_at_further_ahead(words: str, days: int) -> None:
+    catalogue = Catalogue()
+    catalogue.of_tag["politics"] = [long_event("election", NOON_S + 75 * 86_400)]
+
+    found(catalogue, words, NOON_S)
+    end = f"end_date_max={stamp(NOON_S + days * 86_400)}".replace(":", "%3A")
+
+    assert any("tag_slug=politics" in url and end in url for url in catalogue.rest.asked), catalogue.rest.asked
