@@ -15,7 +15,7 @@ import msgspec
 
 from observer.backoff import Backoff
 from observer.capture.connection import Connection
-from observer.capture.intake import Intake
+from observer.capture.intake import Intake, OpenGap
 from observer.capture.outcomes import Pending
 from observer.capture.probe import same_book
 from observer.capture.stream import Stream
@@ -27,7 +27,7 @@ from observer.ports import Instrument, Listing, Rest, RestError, Selection, Venu
 _LOG = log.get("site")
 DISCOVER_S = 30.0
 CHECK_S = 0.5  # one book each, the one that was not checked for longest
-BOOK_WAIT_S = 10.0  # a lost book that is not known again by then costs the connection its life
+BOOK_WAIT_S = 10.0  # a book that is still lost so long after it was first fetched costs the connection its life
 LINGER_NS = 2 * NS_PER_S  # after its close a market stays for its last tick and trades
 REST_DISAGREES = "book disagrees with REST"
 LASTING = 4  # failures in a row: more than one bad answer
@@ -66,6 +66,9 @@ class Site:
         self._instruments: dict[str, Instrument] = {}
         self._wanted: dict[int, Connection] = {}  # instrument number -> who asked for its book
         self._checked: dict[int, int] = {}  # instrument number -> when
+        self._retries: dict[tuple[int, int], Backoff] = {}  # connection, instrument -> waits of a fetch that fails
+        self._resting: set[tuple[int, int]] = set()  # of these, those that wait now
+        self._insisted: dict[int, tuple[int, OpenGap]] = {}  # instrument -> connection and loss that are waited for
         self._asked = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
 
@@ -139,6 +142,7 @@ class Site:
             if instrument.key not in needed and self._instruments.pop(instrument.key, None) is not None:
                 self._intake.drop_instrument(instrument)
                 self._checked.pop(instrument.number, None)
+                self._insisted.pop(instrument.number, None)
         self._intake.drop_market(number)
 
     def _plan(self) -> None:
@@ -166,26 +170,41 @@ class Site:
         number, connection = next(iter(self._wanted.items()))
         del self._wanted[number]
         instrument = self._intake.instruments.get(number)
+        asking = connection.number, number
         if instrument is None or connection.done.done():
+            self._retries.pop(asking, None)
             return
         try:
             payload = await self.venue.snapshot(self._rest, instrument)
         except Exception as error:  # noqa: BLE001 - whatever it was, this book is asked for again
             _LOG.warning("%s: no book of %s by REST (%r)", self.venue.name, instrument.key, error)
-            self._spawn(self._again(connection, instrument, getattr(error, "retry_after_s", 0.0) or 1.0))
+            self._spawn(self._again(connection, instrument, getattr(error, "retry_after_s", 0.0)))
         else:
+            self._retries.pop(asking, None)
             connection.snapshot(instrument, payload)
-        self._spawn(self._insist(connection, instrument))
+        gap = self._intake.gaps.get(number)
+        if gap is not None and self._insisted.get(number) != (connection.number, gap):
+            self._insisted[number] = connection.number, gap
+            self._spawn(self._insist(connection, instrument, gap))
 
-    async def _again(self, connection: Connection, instrument: Instrument, wait_s: float) -> None:
-        await asyncio.sleep(wait_s)
-        if not instrument.book.is_valid and not connection.done.done():
+    async def _again(self, connection: Connection, instrument: Instrument, asked_s: float) -> None:
+        """Ask for a book again, each time after a longer wait, until it is known or its connection is gone."""
+        asking = connection.number, instrument.number
+        if asking in self._resting:
+            return
+        self._resting.add(asking)
+        backoff = self._retries.setdefault(asking, Backoff(self._rng))
+        await asyncio.sleep(backoff.next_s(asked_s))
+        self._resting.remove(asking)
+        if instrument.book.is_valid or connection.done.done():
+            self._retries.pop(asking, None)
+        else:
             self._want_book(connection, instrument)
 
-    async def _insist(self, connection: Connection, instrument: Instrument) -> None:
-        """Open the connection anew where a lost book stays lost."""
+    async def _insist(self, connection: Connection, instrument: Instrument, gap: OpenGap) -> None:
+        """Open the connection anew where a loss lasts; one that came after it has its own time."""
         await self._intake.clock.sleep(BOOK_WAIT_S)
-        is_lost = instrument.number in self._intake.gaps and instrument.owner in (connection.number, -1)
+        is_lost = self._intake.gaps.get(instrument.number) is gap and instrument.owner in (connection.number, -1)
         if is_lost and not connection.done.done():
             connection.close(f"book of {instrument.key[:20]} still unknown after {BOOK_WAIT_S:g} s")
 
