@@ -9,6 +9,7 @@ import contextlib
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +35,8 @@ from observer.store.spool import Spool
 
 FLUSH_S = 0.05
 FLUSH_EVENTS = 8_000  # a batch is closed early at so many events or frames, so that none takes long to encode
-UPLOADER, UPLOAD_REPORT = "uploader", "upload.json"  # beside the file of pending outcomes; the uploader writes it
+UPLOADER, COMPACTOR = "uploader", "compactor"
+REPORTS = {UPLOADER: "upload.json", COMPACTOR: "compact.json"}  # beside the file of pending outcomes; they write them
 _LOG = log.get("daemon")
 _WATCH_S = 1.0
 _LONGEST_WAIT_S = 5.0  # the service's watchdog waits 30 s
@@ -86,8 +88,8 @@ class Daemon:
         self.losses = Losses(intake, self.ticker, self._renew)
         self.latest: dict[str, Any] = {}
         self.show: Callable[[dict[str, Any]], None] = lambda status: None
-        self._upload: dict[str, Any] | None = None
-        self._upload_report = pending.with_name(UPLOAD_REPORT)
+        self._began_ns = time.time_ns()
+        self._reports: dict[str, dict[str, Any] | None] = dict.fromkeys(REPORTS)
         self._stop = asyncio.Event()
         self._showing = threading.Thread()
 
@@ -110,7 +112,8 @@ class Daemon:
             "spool": asdict(self.spool.state()),
             "helpers": children,
             "pending_outcomes": len(self.pending.markets),
-            "upload": self._upload,
+            "upload": self._reports[UPLOADER],
+            "compaction": self._reports[COMPACTOR],
         }
 
     async def run(self, duration_s: float | None) -> dict[str, Any]:
@@ -177,8 +180,9 @@ class Daemon:
         """Once a second: notice a stepped clock and a spool that failed, keep pending outcomes, publish the status."""
         while True:
             await asyncio.sleep(_WATCH_S)
-            if any(child.name == UPLOADER for child in self.children):  # else the report is an earlier run's
-                self._upload = await asyncio.to_thread(_read_report, self._upload_report)
+            for name in REPORTS.keys() & {child.name for child in self.children}:
+                path = self.pending.path.with_name(REPORTS[name])
+                self._reports[name] = await asyncio.to_thread(_read_report, path, self._began_ns)
             self.latest = self.status()
             if not self._showing.is_alive():
                 self._showing = threading.Thread(target=self._show, args=(self.latest,), name="show", daemon=True)
@@ -216,12 +220,13 @@ class Daemon:
             self.spool.put(intake.take())
 
 
-def _read_report(path: Path) -> dict[str, Any] | None:
-    """What the uploader says of itself; None where none runs, or a power cut left half a file."""
+def _read_report(path: Path, since_ns: int) -> dict[str, Any] | None:
+    """What a helper says of itself; None where it has said nothing since, or a power cut left half a file."""
     try:
-        return msgspec.json.decode(path.read_bytes())
+        report = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
         _LOG.warning("%s cannot be read: %s", path, error)
         return None
+    return report if report["updated_ns"] >= since_ns else None

@@ -15,7 +15,7 @@ from observer.backoff import Backoff
 from observer.capture.children import Child, helper_environment
 from observer.capture.clock import Anchor, Clock
 from observer.capture.counters import Counters
-from observer.capture.daemon import UPLOADER, Daemon
+from observer.capture.daemon import COMPACTOR, UPLOADER, Daemon
 from observer.capture.errands import run_errands
 from observer.capture.intake import Intake, OutcomeKind
 from observer.capture.settings import ObserveSettings
@@ -210,7 +210,7 @@ def _venues(settings: ObserveSettings) -> dict[str, Venue]:
 
 
 def _children(settings: ObserveSettings) -> list[Child]:
-    children = [Child("compactor", ("observer.compact", "--local-dir", str(settings.local_dir)), Backoff())]
+    children = [Child(COMPACTOR, ("observer.compact", "--local-dir", str(settings.local_dir)), Backoff())]
     if settings.s3_bucket is not None:
         children.append(Child(UPLOADER, _upload_args(settings, settings.s3_bucket), Backoff()))
     return children

@@ -16,12 +16,14 @@ from typing import Any, NoReturn
 from pydantic import BaseModel, ConfigDict, Field
 
 from observer.compact.compactor import Compactor, Summary
+from observer.compact.standing import REPORT, Report
 from observer.kit.cli import run_command
 from observer.kit.clock import iso
 from observer.kit.console import say
 from observer.kit.errors import BadRecording, UsageError
 from observer.kit.outlet import Outlets
 from observer.kit.parent import is_parent_there
+from observer.store.usage import SPOOL
 
 _NICE = 10
 _LOOK_S = 1.0  # how often to see whether the parent is there
@@ -43,14 +45,16 @@ class LoopSettings(BaseModel):
 
 def loop(settings: LoopSettings) -> NoReturn:
     """Run passes until told to stop."""
-    compactor = Compactor(settings.local_dir)
+    compactor, report = Compactor(settings.local_dir), Report(settings.local_dir / SPOOL / REPORT)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     os.nice(_NICE)
     while True:
         try:
             tell(compactor.run_once(time.time_ns()))
+            report.write(None)
         except (BadRecording, UsageError, OSError) as error:
             say(f"compaction failed, next try in {settings.every:g} s: {error}")
+            report.write(error)
             compactor = Compactor(settings.local_dir)  # what it had in memory may not be what is on the disk
         if not _waited(settings.every):
             break

@@ -6,7 +6,7 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from observer.health.verdict import complaints
+from observer.health.verdict import complaints, failing_for_s
 
 _PREFIX = "mlx_rl_observer"
 
@@ -70,12 +70,20 @@ class StatusCollector(Collector):
             yield CounterMetricFamily(f"{_PREFIX}_{name}", text, value=_at(status, path))
         yield GaugeMetricFamily(f"{_PREFIX}_healthy", "1 where nothing is wrong", value=not complaints(status))
         yield from self._venues(status["venues"])
-        upload = status.get("upload")
+        yield self._helpers(status)
+        upload = status["upload"]
         if upload is not None:
             for name in _UPLOAD_GAUGES:
                 yield GaugeMetricFamily(f"{_PREFIX}_upload_{name}", name.replace("_", " "), value=upload[name])
             for name in _UPLOAD_COUNTERS:
                 yield CounterMetricFamily(f"{_PREFIX}_upload_{name}", name.replace("_", " "), value=upload[name])
+
+    def _helpers(self, status: dict[str, Any]) -> Metric:
+        failing = GaugeMetricFamily(f"{_PREFIX}_failing_seconds", "0 while its last pass went well", labels=["helper"])
+        for what in ("upload", "compaction"):
+            if status[what] is not None:
+                failing.add_metric([what], failing_for_s(status[what]))
+        return failing
 
     def _venues(self, venues: dict[str, dict[str, Any]]) -> Iterator[Metric]:
         for name in _VENUE_GAUGES:

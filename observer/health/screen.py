@@ -110,7 +110,7 @@ def _caption(status: dict[str, Any], spool: dict[str, Any]) -> str:
         f"log {log['bytes_written'] / 1e6:.1f} MB", f"queued {spool['queued_bytes'] / 1e3:.0f} kB",
         f"fsync p99 {log['fsync_ms_p99']:.1f} ms", f"memory {status['rss_mb']:.0f} MB",
     ]  # fmt: skip
-    upload = status.get("upload")
+    upload = status["upload"]
     if upload is not None:
         parts.append(f"upload {upload['state']}, {upload['pending_files']} files wait")
     return "  ".join(parts)

@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+from observer.kit.clock import NS_PER_S
+
 STALE_S = 15.0  # a status is made each second
 SILENT_S = 30.0
 CLOCK_S = 1.0
@@ -10,6 +12,8 @@ LATE_MS = 100.0
 LEFT_OUT_S = 300.0  # rows that were left out are complained about for so long
 UPLOAD_S = 2 * 3600.0
 RESTARTS = 3
+FAILING_S = 300.0  # a helper whose passes have all failed for so long
+HUNG_S = 1800.0  # a helper's passes take seconds, the first after a long pause some minutes
 
 
 def complaints(status: dict[str, Any]) -> list[str]:
@@ -50,7 +54,24 @@ def complaints(status: dict[str, Any]) -> list[str]:
             found.append(
                 f"the {name} failed {helper['failures']} times in a row; it last ended with {helper['last_exit']}"
             )
-    upload = status.get("upload")
+    for what in ("upload", "compaction"):
+        found += _of_helper(what, status[what])
+    upload = status["upload"]
     if upload is not None and upload["oldest_unuploaded_s"] > UPLOAD_S:
         found.append(f"upload is behind: the oldest file waits for {upload['oldest_unuploaded_s'] / 3600:.1f} h")
     return found
+
+
+def _of_helper(what: str, report: dict[str, Any] | None) -> list[str]:
+    """What a helper says of itself, where it says anything: that it fails, or nothing any more."""
+    if report is None:
+        return []
+    failing_s, silent_s = failing_for_s(report), (time.time_ns() - report["updated_ns"]) / NS_PER_S
+    if failing_s > FAILING_S:
+        return [f"{what} has failed for {failing_s / 60:.0f} minutes: {report['last_error']['text']}"]
+    return [f"{what} has said nothing for {silent_s / 60:.0f} minutes"] if silent_s > HUNG_S else []
+
+
+def failing_for_s(report: dict[str, Any]) -> float:
+    """For how long a helper has failed; 0 where its last pass went well."""
+    return (time.time_ns() - report["failing_since_ns"]) / NS_PER_S if report["failing_since_ns"] else 0.0

@@ -31,6 +31,7 @@ class Status:
         pending_files, pending_bytes: not in the bucket yet.
         oldest_unuploaded_s: age of the oldest file that no published index names, 0 where there is none.
         wait_s: until the next try, in state "waiting".
+        failing_since_ns: since when no pass has gone well, 0 where the last one did.
         failures: error code -> how often since the start. Among them those that want a hand: "WrongObject" (other
             bytes under our key), "LocalChanged" (a local file is damaged), "OtherRecording" (the prefix is taken).
         last_error: code, text and time of the last one, None before the first.
@@ -53,6 +54,7 @@ class Status:
     pending_bytes: int = 0
     oldest_unuploaded_s: float = 0.0
     wait_s: float = 0.0
+    failing_since_ns: int = 0
     failures: dict[str, int] = field(default_factory=dict)
     last_error: dict[str, Any] | None = None
     published_ns: int = 0

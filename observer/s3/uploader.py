@@ -90,18 +90,23 @@ class Uploader:
             OtherRecording: the prefix holds another recording; the files were sent.
             BadRecording: what is published cannot be read; the files were sent.
         """
-        courier, publisher = self._prepare()
         shot = self._folder.look()
+        self._leave(self._missing(shot))
+        if self._ready is None:  # what waits is to be seen also where the bucket cannot be reached
+            self._tell("probing")
+        courier, publisher = self._prepare()
         error = self._send(courier, self._missing(shot), lambda: self._prune(shot, courier, publisher))
         if error is not None:
             raise error
         if not shot.is_settled or self._missing(shot):
+            self.status.failing_since_ns = 0
             self._tell("uploading")
             return False
         self._asks_first = False
         published_at = self._published_at
         is_published = self._publish(publisher, shot)
         self._prune(shot, courier, publisher, now=self._published_at != published_at)
+        self.status.failing_since_ns = 0
         self._tell("idle")
         return is_published
 
@@ -109,6 +114,7 @@ class Uploader:
         """Note a failure and the wait that follows; returns its code."""
         code = self.status.fail(error)
         self.status.wait_s = wait_s
+        self.status.failing_since_ns = self.status.failing_since_ns or time.time_ns()
         self._tell("waiting")
         return code
 
@@ -137,6 +143,11 @@ class Uploader:
         unsent = [entry for entry in shot.entries.values() if self._ledger.copy_of(entry.path, entry.sha256) is None]
         return [entry for entry in unsent if not self._is_hurt(entry)]
 
+    def _leave(self, entries: list[Entry]) -> None:
+        """Note what is not in the bucket yet, and when each file was written."""
+        written = {entry.path: stat[0] for entry in entries if (stat := signature(self.root / entry.path)) is not None}
+        self._left = {(e.path, e.sha256): (e, written.get(e.path, time.time_ns())) for e in entries}
+
     def _is_hurt(self, entry: Entry) -> bool:
         """Whether a file was found damaged and has not been touched since."""
         hurt = self._hurt.get((entry.path, entry.sha256))
@@ -147,8 +158,7 @@ class Uploader:
 
         A backlog may take hours, so what was published before is pruned in between.
         """
-        written = {entry.path: stat[0] for entry in entries if (stat := signature(self.root / entry.path)) is not None}
-        self._left = {(e.path, e.sha256): (e, written.get(e.path, time.time_ns())) for e in entries}
+        self._leave(entries)
         order = sorted(self._left, key=lambda file: (file in self._tried, self._left[file][1]))
         todo = [self._left[file][0] for file in order]
         last: StoreError | None = None

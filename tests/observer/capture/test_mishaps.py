@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
+import json
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,16 @@ from observer.capture import children as children_module
 from observer.capture import daemon as daemon_module
 from observer.capture import site as site_module
 from observer.capture.children import Child
-from observer.capture.daemon import UPLOAD_REPORT, UPLOADER, Daemon
+from observer.capture.daemon import COMPACTOR, REPORTS, UPLOADER, Daemon
 from observer.capture.outcomes import FIRST_ASK_S
+from observer.compact.standing import Report
+from observer.health.metrics import StatusCollector
+from observer.health.screen import line, picture
+from observer.health.verdict import complaints
+from observer.kit.clock import NS_PER_S
+from observer.kit.errors import BadRecording
 from observer.ports import Ended, Instrument, Listing, RestError
+from observer.s3.status import Status, StatusFile
 from observer.store.batch import OutcomeSeen
 from tests.observer.capture.test_daemon import daemon_of
 from tests.observer.capture.test_site import Rig, listing
@@ -173,8 +182,8 @@ def test_a_market_that_cannot_be_asked_does_not_hide_the_others(tmp_path: Path) 
     asyncio.run(run())
 
 
-def test_an_uploaders_report_of_which_half_is_left_is_passed_over(tmp_path: Path) -> None:
-    report = tmp_path / UPLOAD_REPORT
+def test_an_uploaders_report_of_which_half_is_left_or_of_an_earlier_run_is_passed_over(tmp_path: Path) -> None:
+    report = tmp_path / REPORTS[UPLOADER]
 
     def before(daemon: Daemon, venue: TinyVenue) -> None:
         report.write_bytes(b'{"state": "upl')
@@ -183,15 +192,49 @@ def test_an_uploaders_report_of_which_half_is_left_is_passed_over(tmp_path: Path
         daemon.children = [Child(UPLOADER, (), Backoff())]
         await until(lambda: daemon.latest, "a status")
         assert daemon.latest["upload"] is None
-        report.write_bytes(b'{"state": "idle"}')
-        await until(lambda: daemon.latest["upload"] == {"state": "idle"}, "the report")
+        report.write_bytes(b'{"state": "stopped", "updated_ns": 7}')
+        made = daemon.latest["made_mono_s"]
+        await until(lambda: daemon.latest["made_mono_s"] > made + 0.2, "another status")
+        assert daemon.latest["upload"] is None
+        now = {"state": "idle", "updated_ns": time.time_ns(), "failing_since_ns": 0, "oldest_unuploaded_s": 0.0}
+        report.write_text(json.dumps(now))
+        await until(lambda: daemon.latest["upload"] == now, "the report")
+        assert daemon.latest["compaction"] is None
 
     play(tmp_path, before, do)
 
 
+def test_what_a_recorder_and_its_helpers_really_say_can_be_judged_shown_and_scraped(tmp_path: Path) -> None:
+    status, report = Status("s3://bucket", "http://127.0.0.1:1"), Report(tmp_path / REPORTS[COMPACTOR])
+
+    async def do(daemon: Daemon, server: TinyServer) -> None:
+        await until(lambda: daemon.latest, "a status")
+        daemon.children = [Child(name, (), Backoff()) for name in REPORTS]
+        StatusFile(tmp_path / REPORTS[UPLOADER]).write(status)
+        report.write(None)
+        await until(lambda: daemon.latest.get("compaction") and daemon.latest["upload"], "both reports")
+        await until(lambda: not complaints(daemon.latest), "a well recorder")
+        report.write(BadRecording("archive.json is damaged"))
+        since_ns = daemon.latest["compaction"]["updated_ns"] - 400 * NS_PER_S
+        report._said["failing_since_ns"] = since_ns  # so long ago
+        report.write(BadRecording("archive.json is damaged"))
+        await until(lambda: complaints(daemon.latest), "the complaint")
+
+        assert complaints(daemon.latest) == ["compaction has failed for 7 minutes: archive.json is damaged"]
+        assert "WRONG: compaction has failed" in line(daemon.latest, {})
+        assert picture(daemon.latest, {})
+        (failing,) = (m for m in StatusCollector(lambda: daemon.latest).collect() if m.name.endswith("failing_seconds"))
+        assert {s.labels["helper"]: s.value // 100 for s in failing.samples} == {"upload": 0, "compaction": 4}
+
+    def agree(daemon: Daemon, venue: TinyVenue) -> None:
+        venue.books = {key: b"[[[500000000, 1000000000]], []]" for key in ("w-up", "w-down")}
+
+    play(tmp_path, agree, do)
+
+
 def test_a_report_of_an_uploader_that_does_not_run_is_not_shown(tmp_path: Path) -> None:
     def before(daemon: Daemon, venue: TinyVenue) -> None:
-        (tmp_path / UPLOAD_REPORT).write_bytes(b'{"state": "stopped", "oldest_unuploaded_s": 1e9}')
+        (tmp_path / REPORTS[UPLOADER]).write_text(json.dumps({"updated_ns": time.time_ns() + 10**12}))
 
     async def do(daemon: Daemon, server: TinyServer) -> None:
         await until(lambda: daemon.latest, "a status")

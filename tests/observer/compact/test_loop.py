@@ -1,14 +1,17 @@
 """The loop beside the recorder: it works, it steps aside, and it does not outlive who started it."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from observer.compact.standing import REPORT
 from observer.store.files import FolderLock
 from observer.store.reader import Recording
 from tests.observer.compact.scripted import ScriptedRecorder, two_books, window
@@ -26,6 +29,12 @@ def until(said, what: str) -> None:
     raise AssertionError(f"{what} did not happen within 30 s")
 
 
+def told(folder: Path) -> dict[str, Any]:
+    """What the compactor says of itself."""
+    path = folder / "spool" / REPORT
+    return json.loads(path.read_text()) if path.exists() else {"failing_since_ns": -1}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     recorder = ScriptedRecorder(tmp_path, RUN_A)
@@ -41,9 +50,11 @@ def test_it_compacts_goes_on_after_a_failure_yields_and_ends_at_once_on_sigterm(
     try:
         assert process.stderr is not None
         first = process.stderr.readline()
+        until(lambda: told(folder)["failing_since_ns"] > 0, "the report of it")
         nice = os.getpriority(os.PRIO_PROCESS, process.pid)
         lock.release()
         until(lambda: not list(folder.glob("spool/*/wal/*")), "compaction")
+        until(lambda: told(folder)["failing_since_ns"] == 0, "the report that all is well")
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         code = process.wait(timeout=10)
@@ -56,6 +67,7 @@ def test_it_compacts_goes_on_after_a_failure_yields_and_ends_at_once_on_sigterm(
     assert (code, nice - os.getpriority(os.PRIO_PROCESS, 0)) == (0, 10)
     assert took_s < 5
     assert len(Recording(folder).markets()) == 1
+    assert "is being written by another process" in told(folder)["last_error"]["text"]
 
 
 @pytest.mark.parametrize("lives_s", [-0.3, 0.0, 3.0])

@@ -3,9 +3,11 @@
 import copy
 import json
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -16,7 +18,9 @@ from observer.health import server as server_module
 from observer.health.screen import Screen, line, picture
 from observer.health.server import HealthServer
 from observer.health.verdict import complaints
+from observer.kit.clock import NS_PER_S
 from observer.kit.errors import UsageError
+from observer.s3.status import Status
 
 VENUE = {
     "markets": 2, "books": 4, "books_valid": 4, "streams": 1, "streams_open": 1, "messages": 1000,
@@ -35,6 +39,7 @@ WELL: dict[str, Any] = {
                 "durable_wall_ns": 1_795_000_000_000_000_000, "write_errors": 0},
     },
     "helpers": {"compactor": {"starts": 9, "failures": 0, "last_exit": 0}}, "pending_outcomes": 1, "upload": None,
+    "compaction": None,
 }  # fmt: skip
 
 
@@ -47,6 +52,15 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         place = place[folder]
     place[last] = value
     return status
+
+
+def upload(*, failing_for_s: float = 0.0, silent_for_s: float = 0.0, **changed: Any) -> dict[str, Any]:
+    """What an uploader says of itself."""
+    now_ns = time.time_ns()
+    since_ns = now_ns - round(failing_for_s * NS_PER_S) if failing_for_s else 0
+    error = {"code": "Timeout", "text": "no answer", "ns": now_ns}
+    status = Status("s3://bucket", "", failing_since_ns=since_ns, last_error=error, **changed)
+    return asdict(status) | {"updated_ns": now_ns - round(silent_for_s * NS_PER_S)}
 
 
 def test_a_well_recorder_has_no_complaint() -> None:
@@ -69,7 +83,10 @@ def test_a_well_recorder_has_no_complaint() -> None:
         ("venues/polymarket/data_age_s", None, "no data yet"),
         ("venues/polymarket/failing", {"discovery": "HTTP 503"}, "discovery fails again and again (HTTP 503)"),
         ("helpers/compactor/failures", 5, "the compactor failed 5 times in a row; it last ended with 0"),
-        ("upload", {"oldest_unuploaded_s": 9000.0}, "waits for 2.5 h"),
+        ("upload", upload(oldest_unuploaded_s=9000.0), "waits for 2.5 h"),
+        ("upload", upload(failing_for_s=301.0), "upload has failed for 5 minutes: no answer"),
+        ("upload", upload(silent_for_s=1801.0), "upload has said nothing for 30 minutes"),
+        ("compaction", upload(failing_for_s=7200.0), "compaction has failed for 120 minutes"),
     ],
 )
 def test_what_is_wrong_is_said(path: str, value: Any, says: str) -> None:
@@ -137,8 +154,7 @@ def test_metrics_parse_and_carry_the_numbers(served: tuple[HealthServer, list]) 
 
 def test_metrics_tell_of_trouble_and_of_the_upload(served: tuple[HealthServer, list]) -> None:
     server, box = served
-    upload = dict.fromkeys(("pending_files", "pending_bytes", "uploaded_files", "uploaded_bytes"), 7)
-    box[0] = changed("upload", {**upload, "oldest_unuploaded_s": 9000.0})
+    box[0] = changed("upload", upload(oldest_unuploaded_s=9000.0, uploaded_bytes=7))
     _, body = get(server.port, "/metrics")
     samples = {sample.name: sample.value for f in text_string_to_metric_families(body) for sample in f.samples}
 

@@ -37,7 +37,7 @@ def frozen(root: Path, quirky: QuirkServer) -> Iterator[subprocess.Popen[bytes]]
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
         try:
             deadline = time.monotonic() + 20
-            while not (root / ".upload" / ".lock").exists() and time.monotonic() < deadline:
+            while not (root / "spool" / "upload.json").exists() and time.monotonic() < deadline:
                 time.sleep(0.05)
             time.sleep(0.5)  # into the probe, which gets no answer
             yield process

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from observer.kit.clock import NS_PER_S
 from observer.s3.address import content_key
 from observer.s3.bucket import Bucket
 from observer.s3.errors import LocalChanged, OtherRecording, StoreError
@@ -176,6 +179,27 @@ def test_a_store_that_is_down_is_counted_and_tried_again(quirky: QuirkServer, ro
     assert up["state"] == "idle"
     assert (up["pending_files"], up["oldest_unuploaded_s"], up["wait_s"]) == (0, 0.0, 0.0)
     assert set(expected(root)) <= set(objects(quirky))
+    uploader.close()
+
+
+def test_what_waits_is_told_also_where_the_store_never_answered(quirky: QuirkServer, root: Path) -> None:
+    quirky.quirks.add("503")
+    for path in root.rglob("*.parquet"):
+        os.utime(path, ns=(0, time.time_ns() - 7200 * NS_PER_S))
+    uploader = Uploader(root, bucket_at(quirky.endpoint), publish_every_s=0.0)
+    for _ in range(2):
+        with pytest.raises(StoreError) as caught:
+            uploader.step()
+        uploader.tell_waiting(caught.value, 1.5)
+    down = status_of(root)
+    quirky.quirks.clear()
+    uploader.step()
+    up = status_of(root)
+
+    assert down["pending_files"] > 2
+    assert down["oldest_unuploaded_s"] > 7000
+    assert 0 < down["failing_since_ns"] < down["updated_ns"]
+    assert (up["pending_files"], up["failing_since_ns"]) == (0, 0)
     uploader.close()
 
 
