@@ -1,7 +1,7 @@
 """The recorder's helpers: processes of their own, so that neither Parquet nor S3 can delay a tick.
 
 A helper that ends is started again after a wait; one that fails does not take the recorder with it, for what it works
-on is safe on the disk.
+on is safe on the disk. What helpers say on stderr goes to the recorder's log, which is bounded.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ from observer.kit.parent import VARIABLE
 
 _LOG = log.get("children")
 _STOP_S = 2.0
+_LAST_WORDS_S = 0.5
+_CHUNK_BYTES = 1 << 16
 _GOOD_S = 60.0  # after so long the next end is a first one
 # What only the recorder needs: venue keys, and the folder that systemd hands it keys in.
 _SECRET = ("KALSHI_", "CREDENTIALS_DIRECTORY")
@@ -41,6 +43,7 @@ class Child:
     starts: int = 0
     last_exit: int | None = None
     _process: asyncio.subprocess.Process | None = field(default=None, repr=False)
+    _hearing: asyncio.Task[None] | None = field(default=None, repr=False)
 
     async def run(self) -> None:
         """Keep it running until cancelled; then end it."""
@@ -57,18 +60,43 @@ class Child:
         """Start it and wait for its end; returns what came of it."""
         try:
             self._process = process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", *self.args, stdin=asyncio.subprocess.DEVNULL, env=helper_environment()
-            )
+                sys.executable, "-m", *self.args, env=helper_environment(),
+                stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
         except OSError as error:  # a box short of memory or processes: the recorder goes on
             return f"cannot be started ({error})"
         self.starts += 1
+        assert process.stderr is not None
+        self._hearing = asyncio.create_task(self._hear(process.stderr))
         try:
             async with asyncio.timeout(_GOOD_S):
                 await process.wait()
         except TimeoutError:
             self.backoff.reset()
         self.last_exit = await process.wait()
+        await self._heard()
         return f"ended with code {self.last_exit}"
+
+    async def _hear(self, words: asyncio.StreamReader) -> None:
+        """Put what it says into the log, line by line; a line without end in parts."""
+        rest = b""
+        while chunk := await words.read(_CHUNK_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) >= _CHUNK_BYTES:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._tell(line)
+        self._tell(rest)
+
+    def _tell(self, line: bytes) -> None:
+        if text := line.decode(errors="replace").strip():
+            _LOG.info("%s", f"{self.name}: {text}")
+
+    async def _heard(self) -> None:
+        """Wait for its last words, not for what another process that it left behind may say."""
+        if self._hearing is not None:
+            await asyncio.wait({self._hearing}, timeout=_LAST_WORDS_S)
+            self._hearing.cancel()
 
     async def _end(self) -> None:
         """Ask it to stop, and insist after a while."""
@@ -82,6 +110,7 @@ class Child:
             except TimeoutError:
                 process.kill()
                 await process.wait()
+        await self._heard()
 
 
 def helper_environment() -> dict[str, str]:

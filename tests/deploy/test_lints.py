@@ -220,6 +220,7 @@ def test_the_property_list_is_one_and_keeps_the_recorder_alive() -> None:
     assert job["Label"] == PLIST.stem
     assert job["ProgramArguments"][0] == "@CHECKOUT@/.venv/bin/mlx-rl"
     assert job["Umask"] == 0o077
+    assert (job["StandardOutPath"], job["StandardErrorPath"]) == ("/dev/null", "/dev/null")  # no file without bounds
     assert set(re.findall(r"@\w+@", PLIST.read_text())) == {"@USER@", "@CHECKOUT@", "@DATA@"}
 
 
