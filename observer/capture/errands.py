@@ -30,8 +30,13 @@ class _Told:
         self.is_set = True
 
 
-def run_errands(steps: Sequence[tuple[str, ...]], environment: Mapping[str, str]) -> None:
-    """Run `python -m STEP` for each, one after the other."""
+def run_errands(steps: Sequence[tuple[str, ...]], environment: Mapping[str, str]) -> list[str]:
+    """Run `python -m STEP` for each, one after the other.
+
+    Returns:
+        Which of them failed, in words; one that was stopped has not.
+    """
+    failed: list[str] = []
     with _heard() as told:
         for step in steps:
             if told.is_set:
@@ -39,9 +44,10 @@ def run_errands(steps: Sequence[tuple[str, ...]], environment: Mapping[str, str]
             command = [sys.executable, "-m", *step]
             code = _waited(subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment), told)
             if code != 0 and not told.is_set:
-                say(f"`python -m {' '.join(step)}` ended with {code}; run it again: nothing is lost")
+                failed.append(f"`python -m {' '.join(step)}` ended with {code}; run it again: nothing is lost")
         if told.is_set:
             say("stopped before everything was brought home; the next start goes on with it")
+    return failed
 
 
 def _waited(process: subprocess.Popen[bytes], told: _Told) -> int:

@@ -23,10 +23,11 @@ from observer.health.screen import Screen
 from observer.health.server import HealthServer
 from observer.kit.clock import NS_PER_S, iso
 from observer.kit.console import say
-from observer.kit.errors import UsageError
+from observer.kit.errors import ToolkitError, UsageError
 from observer.kit.log import Log
 from observer.ports import Listing, RestError, Selection, Venue
 from observer.rest import HttpRest
+from observer.s3.address import parse_address
 from observer.store.instance_lock import InstanceLock
 from observer.store.recovery import Recovery, recover
 from observer.store.spool import PROMISE, Spool
@@ -46,12 +47,15 @@ def record(settings: ObserveSettings) -> dict[str, Any]:
     """Record until stopped, or for `settings.duration` seconds.
 
     Returns:
-        The recorder's last status, with `run` and `data_dir`.
+        The recorder's last status, with `run`, `data_dir` and `undone`: what a run that was to end by itself has not
+        done, in words.
 
     Raises:
-        UsageError: an unknown venue or address, or another observer is writing to the folder.
+        UsageError: an unknown venue, bucket or address, or another observer is writing to the folder.
         StorageFailed: the disk refuses.
     """
+    if settings.s3_bucket is not None:
+        parse_address(f"s3://{settings.s3_bucket}/{settings.s3_prefix}")
     venues, selection = _venues(settings), selection_of(settings.markets)
     root = settings.local_dir
     with InstanceLock(root):
@@ -60,9 +64,8 @@ def record(settings: ObserveSettings) -> dict[str, Any]:
         tune_garbage_collection()
         with Log(root / LOGS):
             result, ended_by_itself = uvloop.run(_record(settings, venues, selection))
-    if ended_by_itself:
-        _bring_home(settings)
-    return result
+    undone = [*_left_out(result), *_bring_home(settings)] if ended_by_itself else []
+    return {**result, "undone": undone}
 
 
 def tune_garbage_collection() -> None:
@@ -106,16 +109,31 @@ async def _record(
     return result, not daemon.is_stopped
 
 
-def _bring_home(settings: ObserveSettings) -> None:
-    """A run that was to end by itself ends with its recording compacted, and uploaded where a bucket is named."""
+def _left_out(result: dict[str, Any]) -> list[str]:
+    """What the disk did not take, in words; nothing where it took everything."""
+    rows = result["left_out"]["rows"]
+    return [f"{rows} rows were left out, for the disk was too slow or too full"] if rows else []
+
+
+def _bring_home(settings: ObserveSettings) -> list[str]:
+    """A run that was to end by itself ends with its recording compacted, and uploaded where a bucket is named.
+
+    Returns:
+        What could not be done, in words.
+    """
     steps: list[tuple[str, ...]] = [("observer.cli.compact", "--local-dir", str(settings.local_dir))]
     if settings.s3_bucket is not None:
         steps.append((*_upload_args(settings, settings.s3_bucket), "--once"))
-    run_errands(steps, helper_environment())
+    return run_errands(steps, helper_environment())
 
 
 def list_markets(settings: ObserveSettings) -> dict[str, Any]:
-    """What would be recorded now: `listed`, one row a market, and `feeds`, the reference prices."""
+    """What would be recorded now: `listed`, one row a market, and `feeds`, the reference prices.
+
+    Raises:
+        UsageError: nothing would be.
+        ToolkitError: no venue can be asked.
+    """
     return asyncio.run(_list(settings, _venues(settings), selection_of(settings.markets)))
 
 
@@ -123,17 +141,26 @@ async def _list(settings: ObserveSettings, venues: dict[str, Venue], selection: 
     rest = HttpRest(resolve(settings.exchange, settings.url))
     now_ns = clock_of(settings.exchange).now_ns()
     listed: list[dict[str, Any]] = []
+    failures: list[RestError] = []
     try:
         for name, venue in venues.items():
             try:
                 found = await venue.discover(rest, selection, now_ns)
             except RestError as error:
                 say(f"{name} cannot be asked what it lists: {error}")
+                failures.append(error)
             else:
                 listed += [_row(one) for one in found if selection.wants(one)]
     finally:
         await rest.close()
     feeds = [f"{feed.symbol} {feed.source}" for venue in venues.values() for feed in venue.feeds(selection)]
+    if len(failures) == len(venues):
+        raise ToolkitError(f"No venue could be asked what it lists ({failures[0]}). Is this machine on the internet?")
+    if not listed and not feeds:
+        raise UsageError(
+            f"--markets {settings.markets}: {', '.join(venues)} list nothing of that now. Name symbols or tags "
+            "(BTC,ETH or crypto,politics,sports), or all."
+        )
     return {"listed": listed, "feeds": feeds}
 
 

@@ -1,12 +1,14 @@
 """`observer.py`: record markets tick by tick, unattended, losing nothing."""
 
+import contextlib
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from observer.capture.settings import ObserveSettings
 from observer.kit.cli import run_command
-from observer.kit.console import table
+from observer.kit.console import say, table
 from observer.kit.outlet import Outlets
 
 ABOUT = "Record markets tick by tick to local disk, and to S3 where a bucket is named. No orders are sent."
@@ -48,15 +50,22 @@ _LISTED = ("venue", "market", "series", "symbol", "opens", "closes", "fees")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the door and return its exit code."""
+    with contextlib.suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the recorder listens itself: nothing is begun yet
+    undone: list[str] = []
     with Outlets() as outlets:
 
         def work(settings: ObserveSettings) -> dict[str, Any]:
             if not settings.dry_run:
                 outlets.patience_s = _PATIENCE_S
-            return observe(settings)
+            result = observe(settings)
+            undone.extend(result.get("undone", []))
+            for what in undone:
+                say(f"not done: {what}")
+            return result
 
         code = run_command(ObserveSettings, work, argv, prog="observer.py", about=ABOUT, show=show)
-    return 1 if code == 0 and outlets.out.failure is not None else code
+    return 1 if code == 0 and (undone or outlets.out.failure is not None) else code
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ _GAUGES = (
     ("disk_free_bytes", "free on the recording's disk", ("spool", "log", "free_bytes")),
     ("disk_level", "0 ok, 1 warn, 2 no raw frames, 3 stopped", ("spool", "log", "level")),
     ("last_durable_seconds", "time of the last batch that survives a power cut", ("spool", "log", "durable_wall_ns")),
-    ("pending_outcomes", "closed markets whose outcome is not known", ("pending_outcomes",)),
+    ("pending_outcomes", "markets whose outcome is to come", ("pending_outcomes",)),
 )
 _COUNTERS = (
     ("ticks", "ticks taken", ("ticks",)),

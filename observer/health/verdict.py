@@ -39,6 +39,8 @@ def complaints(status: dict[str, Any]) -> list[str]:
         found.append(f"the wall clock was stepped by {status['clock_offset_s']:+.1f} s; restart to adopt it")
     if status["lateness_ms"]["p99"] > LATE_MS:
         found.append(f"ticks are late: p99 {status['lateness_ms']['p99']:.0f} ms")
+    if not any(venue["markets"] or venue["streams"] for venue in status["venues"].values()):
+        found.append("nothing is recorded: no venue lists a market or a feed that --markets asks for")
     for name, venue in status["venues"].items():
         if venue["streams_open"] < venue["streams"]:
             found.append(f"{name}: {venue['streams'] - venue['streams_open']} of {venue['streams']} streams are down")

@@ -70,7 +70,7 @@ def test_no_helper_is_handed_the_venue_keys(monkeypatch: pytest.MonkeyPatch) -> 
         return await start(*command, env=env, **options)
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", spy)
-    monkeypatch.setattr(session, "run_errands", lambda steps, environment: started.append(environment))
+    monkeypatch.setattr(session, "run_errands", lambda steps, environment: started.append(environment) or [])
     asyncio.run(once())
     session._bring_home(ObserveSettings())
 

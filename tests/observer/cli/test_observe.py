@@ -74,6 +74,7 @@ def test_a_dry_run_lists_markets_and_feeds_and_writes_nothing(
         (("--url", "polymarket.gama=http://x"), "--url polymarket.gama=http://x: wanted NAME=URL"),
         (("--markets", ","), "--markets is empty"),
         (("--venues", "kalshi"), "KALSHI_KEY_ID"),
+        (("--s3-bucket", "s3://mine"), "'s3://s3://mine/observer' is no place in a bucket"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_the_way_out(
@@ -89,6 +90,60 @@ def test_what_cannot_be_meant_is_refused_with_the_way_out(
 
     assert code == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_dry_run_that_would_record_nothing_is_a_misuse(
+    exchange: Child, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--venues", "polymarket", "--exchange", exchange.url, "--local-dir", str(tmp_path / "data"), "--dry-run"]
+
+    assert main([*flags, "--markets", "polit1cs"]) == 2
+    assert "--markets polit1cs: polymarket list nothing of that now" in capsys.readouterr().err
+    assert main([*flags, "--markets", "politics"]) == 0
+    assert "politics_fees" in capsys.readouterr().out
+
+
+def test_a_dry_run_of_a_venue_that_does_not_answer_fails(
+    exchange: Child, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--venues", "polymarket", "--exchange", exchange.url, "--local-dir", str(tmp_path / "data"), "--dry-run"]
+
+    assert main([*flags, "--url", "polymarket.gamma=http://127.0.0.1:1"]) == 1
+    assert "polymarket cannot be asked what it lists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wait_s", [0.15, 0.4, 0.8])
+def test_sigterm_during_the_start_is_a_stop_like_any_other(exchange: Child, tmp_path: Path, wait_s: float) -> None:
+    process = start(tmp_path / "data", exchange.url)
+    try:
+        assert process.stderr is not None
+        time.sleep(wait_s)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+    finally:
+        process.kill()
+
+    assert process.returncode in (0, -signal.SIGTERM if wait_s < 0.4 else 0)  # before Python runs a line of ours
+    assert time.monotonic() - began <= 5
+
+
+def test_a_run_that_did_not_bring_its_recording_home_says_so_and_fails(
+    exchange: Child, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    nowhere = ("--s3-bucket", "mine", "--s3-endpoint-url", "http://127.0.0.1:1")
+
+    place = ("--exchange", exchange.url, "--local-dir", str(tmp_path / "data"))
+
+    code = main([*ONLY, *place, "--duration", "2", "--json", *nowhere])
+
+    said = capsys.readouterr()
+    (undone,) = json.loads(said.out)["undone"]
+    assert code == 1
+    assert "observer.s3" in undone
+    assert f"not done: {undone}" in said.err
 
 
 def test_sigterm_seals_everything_within_five_seconds(exchange: Child, tmp_path: Path) -> None:
