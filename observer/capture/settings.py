@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class ObserveSettings(BaseModel):
@@ -36,3 +36,9 @@ class ObserveSettings(BaseModel):
     exchange: str = Field(default="", description="record a loopback exchange (http://127.0.0.1:PORT), not the venues")
     url: tuple[str, ...] = Field(default=(), description="NAME=URL, another address for one of a venue's services")
     dry_run: bool = Field(default=False, description="list what would be recorded and stop")
+
+    @field_validator("venues")
+    @classmethod
+    def _split(cls, venues: tuple[str, ...]) -> tuple[str, ...]:
+        """Names may be joined by commas, as those of markets are."""
+        return tuple(name for word in venues for name in word.split(",") if name)

@@ -65,6 +65,7 @@ def _venue(name: str, site: Site, counters: VenueCounters, intake: Intake, now_n
         "payload_bytes": counters.payload_bytes,
         "events": counters.events,
         "data_age_s": None if age_s is None else round(age_s, 2),
+        "quietest_stream_s": round(max((s.quiet_s(now_ns) for s in open_streams), default=0.0), 2),
         "lag_ms": round(counters.lag_ms, 1),
         "gaps": counters.gaps,
         "gaps_open": sum(intake.instruments[n].venue == name for n in intake.gaps if n in intake.instruments),

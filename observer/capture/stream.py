@@ -14,6 +14,7 @@ from observer.capture.connection import ConnectError, Connection, finish
 from observer.capture.counters import count
 from observer.capture.intake import Intake
 from observer.kit import log
+from observer.kit.clock import NS_PER_S
 from observer.ports import Instrument, StreamPlan, Venue
 
 _LOG = log.get("stream")
@@ -50,6 +51,10 @@ class Stream:
         """Carry other instruments from now on."""
         self.plan = plan
         self._changed.set()
+
+    def quiet_s(self, now_ns: int) -> float:
+        """For how long its connection has brought no data; 0 where it has none."""
+        return 0.0 if self.connection is None else (now_ns - self.connection.line.last_data_ns) / NS_PER_S
 
     async def stop(self) -> None:
         """Close the connection and end."""

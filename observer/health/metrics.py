@@ -41,6 +41,7 @@ _VENUE_GAUGES = (
     "streams_open",
     "lag_ms",
     "gaps_open",
+    "quietest_stream_s",
 )
 _VENUE_COUNTERS = ("messages", "payload_bytes", "events", "gaps", "reconnects")
 _VENUE_TABLES = {"refused": "reason", "unknown": "event", "closed": "reason"}

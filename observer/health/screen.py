@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _LINE_S = 60.0
-_COLUMNS = ("venue", "markets", "books", "msg/s", "kB/s", "lag ms", "data age s", "gaps", "reconnects", "refused")
+_COLUMNS = ("venue", "markets", "books", "msg/s", "kB/s", "lag ms", "quiet s", "gaps", "reconnects", "refused")
 
 
 class Screen:
@@ -94,10 +94,10 @@ def picture(status: dict[str, Any], rates: dict[str, tuple[float, float]]) -> "R
     for name, venue in status["venues"].items():
         per_s, kb_per_s = rates.get(name, (0.0, 0.0))
         still_open = f" ({venue['gaps_open']} open)" if venue["gaps_open"] else ""
-        age = "–" if venue["data_age_s"] is None else f"{venue['data_age_s']:.1f}"
+        quiet = "–" if venue["data_age_s"] is None else f"{venue['quietest_stream_s']:.1f}"
         shown.add_row(
             name, str(venue["markets"]), f"{venue['books_valid']}/{venue['books']}", f"{per_s:.0f}", f"{kb_per_s:.0f}",
-            f"{venue['lag_ms']:.0f}", age, f"{venue['gaps']}{still_open}",
+            f"{venue['lag_ms']:.0f}", quiet, f"{venue['gaps']}{still_open}",
             str(venue["reconnects"]), str(sum(venue["refused"].values())),
         )  # fmt: skip
     wrong = [Text(f"! {text}", style="bold red") for text in complaints(status)]

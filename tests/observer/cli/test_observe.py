@@ -18,7 +18,7 @@ from observer.store.segment import read_segment
 from observer.store.spool import PROMISE
 
 ROOT = Path(__file__).resolve().parents[3]
-ONLY = ("--venues", "polymarket", "binance-spot", "--markets", "btc")
+ONLY = ("--venues", "polymarket,binance-spot", "--markets", "btc")
 
 
 @pytest.fixture(scope="module")

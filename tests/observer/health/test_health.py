@@ -24,7 +24,8 @@ from observer.s3.status import Status
 
 VENUE = {
     "markets": 2, "books": 4, "books_valid": 4, "streams": 1, "streams_open": 1, "messages": 1000,
-    "payload_bytes": 90_000, "events": 1500, "data_age_s": 0.4, "lag_ms": 35.0, "gaps": 3, "gaps_open": 0,
+    "payload_bytes": 90_000, "events": 1500, "data_age_s": 0.4, "lag_ms": 35.0, "quietest_stream_s": 1.5,
+    "gaps": 3, "gaps_open": 0,
     "reconnects": 2, "refused": {"bad number": 1}, "unknown": {}, "closed": {"no data for 15 s": 2},
     "failing": {}, "books_unknown_long": 0, "longest_unknown_s": 59.0,
 }  # fmt: skip
