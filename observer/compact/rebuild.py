@@ -126,8 +126,7 @@ def raw_runs(root: Path) -> Iterator[RawRun]:
     found: dict[str, dict[tuple[int, str], list[Path]]] = {}
     for path in sorted((root / RAW).rglob(f"*{SUFFIX}")):
         header = next(read_raw(path))
-        if not isinstance(header, RawHeader):
-            raise BadRecording(f"{path} does not start with a header. See what is wrong: mlx-rl data verify")
+        assert isinstance(header, RawHeader)  # or `read_raw` had raised
         found.setdefault(header.run_id, {}).setdefault((header.first_batch, header.segment_id), []).append(path)
     for run_id in sorted(found):
         segments = found[run_id]

@@ -16,12 +16,13 @@ from scripts.proofs import Measurement
 
 ROOT = Path(__file__).resolve().parents[2]
 REFUSING = (
-    "observer/store", "observer/importers", "mlx_rl/datasets", "mlx_rl/models", "mlx_rl/artifact", "mlx_rl/training",
-    "export",
+    "observer/store", "observer/compact", "observer/s3", "observer/importers", "mlx_rl/datasets", "mlx_rl/models",
+    "mlx_rl/artifact", "mlx_rl/training", "export",
 )  # fmt: skip
 TESTS = (
-    "tests/observer/store", "tests/observer/importers", "tests/observer/compact", "tests/observer/cli",
-    "tests/mlx_rl/datasets", "tests/mlx_rl/models", "tests/mlx_rl/artifact", "tests/mlx_rl/training", "tests/export",
+    "tests/observer/store", "tests/observer/importers", "tests/observer/compact", "tests/observer/s3",
+    "tests/observer/cli", "tests/mlx_rl/datasets", "tests/mlx_rl/models", "tests/mlx_rl/artifact",
+    "tests/mlx_rl/training", "tests/export",
 )  # fmt: skip
 ERRORS = {"BadRecording", "BadArtifact", "SchemaMismatch", "UsageError", "NotFinite", "ToolkitError"}
 

@@ -84,14 +84,14 @@ def test_a_well_recorder_has_no_complaint() -> None:
         ("venues/polymarket/data_age_s", None, "no data yet"),
         ("venues/polymarket/failing", {"discovery": "HTTP 503"}, "discovery fails again and again (HTTP 503)"),
         ("helpers/compactor/failures", 5, "the compactor failed 5 times in a row; it last ended with 0"),
-        ("upload", upload(oldest_unuploaded_s=9000.0), "waits for 2.5 h"),
-        ("upload", upload(failing_for_s=301.0), "upload has failed for 5 minutes: no answer"),
-        ("upload", upload(silent_for_s=1801.0), "upload has said nothing for 30 minutes"),
-        ("compaction", upload(failing_for_s=7200.0), "compaction has failed for 120 minutes"),
+        ("upload", {"oldest_unuploaded_s": 9000.0}, "waits for 2.5 h"),
+        ("upload", {"failing_for_s": 301.0}, "upload has failed for 5 minutes: no answer"),
+        ("upload", {"silent_for_s": 1801.0}, "upload has said nothing for 30 minutes"),
+        ("compaction", {"failing_for_s": 7200.0}, "compaction has failed for 120 minutes"),
     ],
 )
 def test_what_is_wrong_is_said(path: str, value: Any, says: str) -> None:
-    (complaint,) = complaints(changed(path, value))
+    (complaint,) = complaints(changed(path, upload(**value) if path in ("upload", "compaction") else value))
 
     assert says in complaint
 

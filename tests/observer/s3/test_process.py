@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from observer.s3 import __main__ as door
 from observer.s3.__main__ import main
 from tests.observer.s3.test_folder import files_below
 from tests.samples.fault_proxy import FaultProxy
@@ -77,6 +78,22 @@ def test_once_ends_with_an_error_where_the_store_is_down(
 
     assert main([*flags(root, quirky.endpoint), "--once"]) == 1
     assert "SlowDown" in capsys.readouterr().err
+
+
+def test_once_gives_up_where_the_folder_is_being_written_to(
+    root: Path, quirky: QuirkServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "_ONCE_PASSES", 2)
+    monkeypatch.setattr(door, "_ONCE_WAIT_S", 0.01)
+    monkeypatch.setattr(door.Uploader, "step", lambda self: False)
+
+    assert main([*flags(root, quirky.endpoint), "--once"]) == 2
+    assert "is being written to, or a writer was cut short there" in capsys.readouterr().err
+
+
+def test_an_endpoint_that_is_no_address_is_a_misuse(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*flags(root, "no address"), "--once"]) == 2
+    assert "the S3 client cannot be made" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_not_there_is_a_misuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from observer.kit.errors import BadRecording
 from observer.s3 import pruner as pruner_module
 from observer.s3.address import content_key
 from observer.s3.bucket import Bucket
@@ -16,7 +17,8 @@ from observer.s3.sync import newest_index, sync
 from observer.s3.uploader import Uploader
 from observer.store.archive import ARCHIVES, Archive, archived_hours
 from observer.store.filesystem import Space
-from observer.store.pruned import PRUNED, read_pruned
+from observer.store.pruned import FORMAT, PRUNED, read_pruned
+from observer.store.sealed import seal
 from observer.store.verify import verify
 from tests.observer.s3.conftest import BUCKET, bucket_at
 from tests.samples.archives import HOUR, add_archive
@@ -259,6 +261,13 @@ def test_a_damaged_record_stops_the_pruning_of_its_hour_alone(bucket: Bucket, ro
 
     assert {path.name for path in (root / "raw").rglob("*.zst")} == {"200-b.zst"}
     assert {problem.path for problem in verify(root).problems} == {f"raw/{HOUR}/{PRUNED}", f"raw/{HOUR}/100-a.zst"}
+
+
+def test_a_record_of_another_shape_is_refused(tmp_path: Path) -> None:
+    (tmp_path / PRUNED).write_bytes(seal({"files": {"100-a.zst": {"when": 7}}}, FORMAT))
+
+    with pytest.raises(BadRecording, match="is no record of what was pruned"):
+        read_pruned(tmp_path)
 
 
 class _Killed(BaseException):

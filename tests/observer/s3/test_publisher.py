@@ -1,10 +1,12 @@
 """Indexes: whole or not believed, in order whatever the clock says, and never hiding another recording."""
 
+import hashlib
 import time
 
 import pytest
 
 from observer.kit.errors import BadRecording
+from observer.s3.address import content_key
 from observer.s3.bucket import Bucket
 from observer.s3.courier import Courier
 from observer.s3.errors import OtherRecording
@@ -101,6 +103,20 @@ def test_indexes_that_cannot_be_read_at_all_are_an_error(bucket: Bucket) -> None
 
     with pytest.raises(BadRecording, match="none of 1 indexes can be read"):
         find_newest(bucket)
+
+
+def test_what_another_version_published_is_refused_and_named(bucket: Bucket) -> None:
+    strange = b'{"format":"mlx-rl-bucket/1","heads":{},"damaged":{}}'
+    name = f"{time.time_ns():020d}-{hashlib.sha256(strange).hexdigest()[:16]}.json"
+    bucket.put(f"index/{name}", strange, "", only_new=True)
+    with pytest.raises(BadRecording, match=f"{name} was written by another version .*Update this one"):
+        find_newest(bucket)
+
+    files = b'{"format":"mlx-rl-bucket/1","files":{"raw/a.zst":7}}'
+    entry = Entry("lists/days.json", hashlib.sha256(files).hexdigest(), len(files))
+    bucket.put(content_key(entry.path, entry.sha256), files, "", only_new=True)
+    with pytest.raises(BadRecording, match="the list of days cannot be read"):
+        read_list(bucket, "days", entry)
 
 
 def test_a_list_that_was_exchanged_is_refused(bucket: Bucket) -> None:
