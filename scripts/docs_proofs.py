@@ -25,16 +25,22 @@ does not.
 
 
 def page() -> str:
-    """The page's text: for every proof its promise, how it is measured, and its control."""
+    """The page's text: for every proof its promise, how it is shown, what is measured, and its control."""
     parts = [HEAD]
     for name in PROOFS:
         tree = ast.parse((ROOT / "scripts" / "proofs" / f"{name}.py").read_text())
         doc = {node.name: ast.get_docstring(node) or "" for node in tree.body if isinstance(node, ast.FunctionDef)}
         parts.append(
-            f"## {name}\n\n{promise(name)}.\n\n"
+            f"## {name}\n\n{promise(name)}.\n\n{_how(ast.get_docstring(tree) or '')}"
             f"* **Measured:** {_first(doc['measure'])}\n* **Control:** {_first(doc['control'])}\n"
         )
     return "\n".join(parts)
+
+
+def _how(text: str) -> str:
+    """All that a proof's docstring says after its promise: what stands in for what, and what is left out."""
+    said = "\n".join(" ".join(part.split()) for part in text.split("\n\n")[1:])
+    return f"{said}\n\n" if said else ""
 
 
 def _first(text: str) -> str:

@@ -4,7 +4,8 @@ The real uploader brings a growing recording to a real S3 server (OpenStack Swif
 proxy that is down, resets, loses answers, falls silent, says 503 and flips bits, and with a clock that is 90 days off.
 A process that ticks and writes as the recorder does tells how late its ticks are; after each fault the uploader is
 frozen for a while, so that ticks with it and without it are taken from the same minute of a shared machine.
-The faults are compressed to FAULT_S each, and the time-outs with them; with FAULT_S at 60 it takes the fifteen minutes.
+Seven faults of a minute each, over HTTP and then over TLS, take fifteen minutes; the uploader's own time-outs and waits
+are shortened to seconds, so that it meets each fault many times. The control's faults are short.
 """
 
 import contextlib
@@ -31,7 +32,7 @@ from tests.samples.swift_server import ACCESS_KEY, SECRET_KEY, SwiftServer, make
 ROOT = Path(__file__).resolve().parents[2]
 BUCKET, PREFIX = "proof", "observer"
 LOAD = "tests.samples.growing_folder"
-FAULT_S, REST_S, FROZEN_S, FINISH_S = 4.0, 1.5, 2.5, 60.0
+FAULT_S, SHORT_S, REST_S, FROZEN_S, FINISH_S = 60.0, 4.0, 1.5, 4.0, 60.0
 NAMED, DOUBLE = re.compile(r"-([0-9a-f]{16})(?:-\d+)?\.\w+$"), re.compile(r"-[0-9a-f]{16}-\d+\.\w+$")
 PHASES = ("down", "reset", "lost answer", "blackhole", "503", "wrong clock", "flipped bits")
 # Failures that a run must have met, or it proved nothing: of down, reset or lost answer, and wrong clock.
@@ -104,7 +105,7 @@ class Found:
 
 def measure() -> Measurement:
     """Objects that are missing, differ or are there twice after every fault, over HTTP and over TLS."""
-    runs = {name: _run(tls=name == "tls", phases=PHASES, program=GOOD) for name in ("http", "tls")}
+    runs = {name: _run(tls=name == "tls", phases=PHASES, program=GOOD, fault_s=FAULT_S) for name in ("http", "tls")}
     later = {name: run.late_ms[1] - run.late_ms[0] for name, run in runs.items()}
     detail = {
         name: {
@@ -121,12 +122,12 @@ def measure() -> Measurement:
 
 def control() -> Measurement:
     """Three of the faults on an uploader that puts each file once and believes the answer: objects must be wrong."""
-    run = _run(tls=False, phases=("down", "lost answer", "flipped bits"), program=NAIVE)
+    run = _run(tls=False, phases=("down", "lost answer", "flipped bits"), program=NAIVE, fault_s=SHORT_S)
     detail = {"objects": run.objects, "missing": len(run.missing), "differing": len(run.differing)}
     return Measurement(run.wrong, 0, "objects not there once and byte-equal", run.wrong == 0, detail)
 
 
-def _run(*, tls: bool, phases: tuple[str, ...], program: str) -> Found:
+def _run(*, tls: bool, phases: tuple[str, ...], program: str, fault_s: float) -> Found:
     absent = why_absent()
     if absent:
         raise NotRunHere(absent)
@@ -151,7 +152,7 @@ def _run(*, tls: bool, phases: tuple[str, ...], program: str) -> Found:
         frozen: list[tuple[float, float]] = []
         for phase in phases:
             with _fault(phase, proxy, quirky, place / "clock"):
-                time.sleep(FAULT_S)
+                time.sleep(fault_s)
             time.sleep(REST_S)
             with uploader.frozen(), _span(frozen):
                 time.sleep(FROZEN_S)
