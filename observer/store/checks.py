@@ -34,6 +34,7 @@ PRICE_COLUMNS = slice(0, len(SIDES))
 SIZE_COLUMNS = slice(UP_BID_SIZE, DOWN_ASK_DEPTH5 + 1)
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # Half of a book's recorded sizes above this, all of them whole: nobody quotes so; raw units of 1e-6 share look so.
+_LEAST_PAIR = 0.2  # USD that both tokens cost together; about 1 in any market
 _RAW_UNITS = 1e6
 
 
@@ -84,6 +85,28 @@ def unit_complaint(prices: NDArray[np.float64], sizes: NDArray[np.float64]) -> s
         return (
             f"half of the sizes are above {float(np.median(quoted)):,.0f} and all are whole; wanted shares. "
             "They look like units of 1e-6 share: divide them by 1e6 and import again."
+        )
+    return None
+
+
+def window_unit_complaint(prices: NDArray[np.float64], sizes: NDArray[np.float64]) -> str | None:
+    """As `unit_complaint`, by what is usual in a window: one price that is wrong is a bad row and no other unit.
+
+    Args:
+        prices: (T, 4) bid and ask of Up, bid and ask of Down.
+        sizes: any shape.
+    """
+    quoted = prices[~np.isnan(prices)]
+    if len(quoted) and float(np.median(quoted)) <= 1:
+        prices = np.minimum(prices, 1.0)
+    if complaint := unit_complaint(prices, sizes):
+        return complaint
+    pair = prices.sum(axis=1) / 2  # mid of Up plus mid of Down
+    pair = pair[np.isfinite(pair)]
+    if len(pair) and float(np.median(pair)) < _LEAST_PAIR:
+        return (
+            f"Up and Down together cost {float(np.median(pair)):g}; wanted about 1 USD. They look like hundredths of a "
+            "price: multiply them by the source's scale and import again."
         )
     return None
 

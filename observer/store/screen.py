@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from observer.kit.errors import BadRecording
 from observer.records import N_COLUMNS, SIDES, Ladder, Market, Tape
-from observer.store.checks import PRICE_COLUMNS, SIZE_COLUMNS, bad_price, bad_size, crossed, unit_complaint
+from observer.store.checks import PRICE_COLUMNS, SIZE_COLUMNS, bad_price, bad_size, crossed, window_unit_complaint
 from observer.store.refusals import (
     AFTER_CLOSE,
     BACKWARDS,
@@ -75,7 +75,7 @@ def screen(
         BadRecording: the numbers are in the wrong units, which no choice of rows can mend.
     """
     name = market.market_id
-    if complaint := unit_complaint(rows[:, PRICE_COLUMNS], rows[:, SIZE_COLUMNS]):
+    if complaint := window_unit_complaint(rows[:, PRICE_COLUMNS], rows[:, SIZE_COLUMNS]):
         raise BadRecording(f"market {name}: {complaint}")
     report.seen["tick"] += len(recv_ns)
     lawful = _refuse(report, name, np.ones(len(recv_ns), bool), recv_ns < market.open_ns, BEFORE_OPEN)
@@ -94,7 +94,7 @@ def screen(
     limit = GAP_AFTER_TICKS * market.tick_ns if gap_after_ns is None else gap_after_ns
     gaps = _silences(market, in_time_ns, limit, gap_reason, ends=not on_change)
     for reason, is_broken in broken.items():
-        gaps += _runs(name, in_time_ns, is_broken[in_time], reason)
+        gaps += _runs(market, in_time_ns, is_broken[in_time], reason)
     gaps.sort(key=lambda gap: (gap.start_ns, gap.end_ns, gap.reason))
     report.gaps.update(gap.reason for gap in gaps)
 
@@ -150,9 +150,11 @@ def _silences(market: Market, recv_ns: NDArray[np.int64], limit_ns: int, reason:
     return gaps
 
 
-def _runs(name: str, recv_ns: NDArray[np.int64], is_broken: NDArray[np.bool_], reason: str) -> list[Gap]:
-    """One gap per run of refused rows, from its first row to its last."""
+def _runs(market: Market, recv_ns: NDArray[np.int64], is_broken: NDArray[np.bool_], reason: str) -> list[Gap]:
+    """One gap per run of refused rows, from its first row to the row that ends it, or to its last row's own end."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], is_broken, [False]]).astype(np.int8)))
+    ends = np.append(recv_ns, min(int(recv_ns[-1]) + market.tick_ns, market.close_ns) if len(recv_ns) else 0)
     return [
-        Gap(name, int(recv_ns[a]), int(recv_ns[b - 1]), reason) for a, b in zip(edges[::2], edges[1::2], strict=True)
+        Gap(market.market_id, int(recv_ns[a]), int(ends[b]), reason)
+        for a, b in zip(edges[::2], edges[1::2], strict=True)
     ]

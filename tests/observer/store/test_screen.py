@@ -42,6 +42,38 @@ def test_each_unlawful_row_is_counted_once_under_the_first_law_it_breaks() -> No
     assert report.seen["tick"] == report.kept["tick"] + report.refused_total("tick") == 10
 
 
+def test_one_refused_row_leaves_a_gap_as_long_as_it_stood() -> None:
+    rows = quoted(4)
+    rows[[1, 3], UP_BID] = 0.55
+
+    done = screen(MARKET, OPEN + np.array([0, 1, 3, 4]) * NS_PER_S, rows, ImportReport("x"), on_change=True)
+
+    assert [(gap.start_ns - OPEN, gap.end_ns - OPEN) for gap in done.gaps] == [
+        (NS_PER_S, 3 * NS_PER_S), (4 * NS_PER_S, 5 * NS_PER_S)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("price", [1.7, 57.0, 5e5, np.inf])
+def test_one_price_above_one_is_a_bad_row_and_no_other_unit(price: float) -> None:
+    rows = quoted(5)
+    rows[2, DOWN_ASK] = price
+    report = ImportReport("x")
+
+    done = screen(MARKET, OPEN + np.arange(5) * NS_PER_S, rows, report, on_change=True)
+
+    assert done.tape is not None
+    assert len(done.tape) == 4
+    assert {reason for (_, reason) in report.refused} == {refusals.BAD_PRICE}
+
+
+def test_prices_that_were_divided_by_a_hundred_are_refused() -> None:
+    rows = quoted(5)
+    rows[:, [UP_BID, UP_ASK, DOWN_BID, DOWN_ASK]] /= 100
+
+    with pytest.raises(BadRecording, match="Up and Down together cost 0.01; wanted about 1 USD"):
+        screen(MARKET, OPEN + np.arange(5) * NS_PER_S, rows, ImportReport("x"))
+
+
 def test_gaps_are_longer_than_five_ticks_and_refused_quotes_leave_one_each_run() -> None:
     at_s = np.array([0, 5, 10, 16, 17, 18, 19, 894])
     rows = quoted(8)
@@ -53,7 +85,7 @@ def test_gaps_are_longer_than_five_ticks_and_refused_quotes_leave_one_each_run()
         return Gap(NAME, OPEN + start_s * NS_PER_S, OPEN + end_s * NS_PER_S, reason)
 
     assert done.gaps == [
-        gap(10, 16, refusals.NO_TICKS), gap(17, 18, refusals.CROSSED), gap(19, 894, refusals.NO_TICKS),
+        gap(10, 16, refusals.NO_TICKS), gap(17, 19, refusals.CROSSED), gap(19, 894, refusals.NO_TICKS),
         gap(894, 900, refusals.ENDS_EARLY),
     ]  # fmt: skip
 
