@@ -79,6 +79,7 @@ def record(demo: Demo) -> None:
         demo.run(
             "observe", "observe", "--exchange", exchange.url, "--venues", "polymarket", "--markets", "btc",
             "--local-dir", real, "--duration", str(REPLAY_S),
+            "--url", "polymarket.rtds=off",  # the windows were recorded without the prices they settle on
         )  # fmt: skip
     demo.run("compact", "compact", "--local-dir", real)
     demo.run(

@@ -34,7 +34,10 @@ class ObserveSettings(BaseModel):
         default=None, ge=0, le=65535, description="serve /health and /metrics on this loopback port; 0 picks one"
     )
     exchange: str = Field(default="", description="record a loopback exchange (http://127.0.0.1:PORT), not the venues")
-    url: tuple[str, ...] = Field(default=(), description="NAME=URL, another address for one of a venue's services")
+    url: tuple[str, ...] = Field(
+        default=(),
+        description="NAME=URL, another address of a venue's service; polymarket.rtds=off leaves its prices out",
+    )
     dry_run: bool = Field(default=False, description="list what would be recorded and stop")
 
     @field_validator("venues")

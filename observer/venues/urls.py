@@ -27,13 +27,17 @@ URLS: dict[str, str] = {
     "hyperliquid.ws": "wss://api.hyperliquid.xyz/ws",
 }
 
+# What can be left out: `--url NAME=off`. The other addresses of its venue do not need it.
+OPTIONAL = ("polymarket.rtds",)
+OFF = "off"
+
 
 def resolve(exchange: str = "", changed: tuple[str, ...] = ()) -> dict[str, str]:
     """The addresses to use.
 
     Args:
         exchange: base URL of a loopback exchange, or "" for the real venues.
-        changed: `NAME=URL` pairs, which win.
+        changed: `NAME=URL` pairs, which win. `NAME=off` makes an optional address empty: it is not used.
 
     Raises:
         UsageError: a name that is not in `URLS`, or something that is no URL.
@@ -41,6 +45,9 @@ def resolve(exchange: str = "", changed: tuple[str, ...] = ()) -> dict[str, str]
     urls = {name: at_exchange(exchange, name) for name in URLS} if exchange else dict(URLS)
     for pair in changed:
         name, _, url = pair.partition("=")
+        if name in OPTIONAL and url == OFF:
+            urls[name] = ""
+            continue
         if name not in URLS or urlsplit(url).scheme not in ("http", "https", "ws", "wss"):
             raise UsageError(f"--url {pair}: wanted NAME=URL with NAME one of {', '.join(URLS)}.")
         urls[name] = url.rstrip("/")

@@ -55,6 +55,8 @@ class Polymarket:
 
     def feeds(self, selection: Selection) -> list[Instrument]:
         """Chainlink's prices, its two TWAPs and Binance's price as Polymarket passes it on, for each coin."""
+        if not self._urls["polymarket.rtds"]:
+            return []
         return rtds.feeds(self.name, list(dict.fromkeys(coin for coin, _ in wanted(selection.words))))
 
     def plan(self, instruments: Sequence[Instrument]) -> list[StreamPlan]:

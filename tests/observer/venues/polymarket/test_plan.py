@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+
+from observer.kit.errors import UsageError
 from observer.ports import Instrument, Selection
 from observer.records import DOWN, UP
 from observer.venues.polymarket import MAX_ASSETS, Polymarket
@@ -67,3 +70,12 @@ def test_prices_are_recorded_of_the_coins_whose_windows_are() -> None:
     assert len(VENUE.feeds(Selection())) == 32
     assert VENUE.feeds(Selection(("politics",))) == []
     assert len({feed.key for feed in VENUE.feeds(Selection())}) == 32
+
+
+def test_the_settlement_prices_can_be_left_out_and_nothing_else() -> None:
+    without = Polymarket(resolve(changed=("polymarket.rtds=off",)))
+
+    assert without.feeds(Selection(("btc",))) == []
+    assert without.plan([]) == []
+    with pytest.raises(UsageError, match="--url polymarket.clob=off: wanted NAME=URL"):
+        resolve(changed=("polymarket.clob=off",))
