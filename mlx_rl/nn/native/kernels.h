@@ -80,7 +80,7 @@ static void norm_forward(const float* const* in, float* const* out, const int64_
 #pragma omp simd
     for (int64_t j = 0; j < d; j++) {
       const float z = t[j] * over_sd * w[j] + b[j];
-      y[j] = z > floor ? z : floor;
+      y[j] = floor > z ? floor : z;  // in this order NaN stays NaN
     }
     out[1][2 * i] = mean;
     out[1][2 * i + 1] = over_sd;
@@ -91,7 +91,7 @@ static void norm_forward(const float* const* in, float* const* out, const int64_
 static void norm_backward(const float* const* in, float* const* out, const int64_t* size) {
   const int64_t rows = size[0], d = size[1], relu = size[2], with_more = size[3];
   const float* w = in[1];
-  const float open = relu ? 0.0f : -INFINITY;
+  const float closed = relu ? 0.0f : 1.0f;  // what passes where y <= 0; times, not chosen: NaN in dy stays NaN
   float *dw = out[1], *db = out[2];
   float hat[WIDEST], g[WIDEST];
   std::memset(dw, 0, d * sizeof(float));
@@ -103,7 +103,7 @@ static void norm_backward(const float* const* in, float* const* out, const int64
     float along = 0, sum = 0;
 #pragma omp simd reduction(+ : sum, along)
     for (int64_t j = 0; j < d; j++) {
-      const float through = y[j] > open ? dy[j] : 0.0f;
+      const float through = (y[j] > 0.0f ? 1.0f : closed) * dy[j];
       hat[j] = (x[j] - mean) * over_sd;
       db[j] += through;
       dw[j] += through * hat[j];

@@ -75,7 +75,7 @@ static inline void tile(const float* a, int64_t a_step, const f16* b, int64_t k,
       for (int v = 0; v < V; v++) made[m][v] += more[v];
     }
     if (finish.relu)
-      for (int v = 0; v < V; v++) made[m][v] = made[m][v] > 0.0f ? made[m][v] : f16{};
+      for (int v = 0; v < V; v++) made[m][v] = made[m][v] < 0.0f ? f16{} : made[m][v];  // NaN stays NaN
     store<V>(made[m], c + m * c_step, columns);
   }
 }
@@ -194,7 +194,7 @@ static void linear_backward(const float* const* in, float* const* out, const int
         float* through = gated.data() + i * n;
 #pragma omp simd
         for (int64_t j = 0; j < n; j++) {
-          through[j] = y[j] > 0.0f ? row[j] : 0.0f;
+          through[j] = (y[j] > 0.0f ? 1.0f : 0.0f) * row[j];
           db[j] += through[j];
         }
       } else {
@@ -249,7 +249,7 @@ static void feed_backward(const float* const* in, float* const* out, const int64
       float* through = g.data() + i * hidden;
 #pragma omp simd
       for (int64_t j = 0; j < hidden; j++) {
-        through[j] = open[j] > 0.0f ? through[j] : 0.0f;
+        through[j] = (open[j] > 0.0f ? 1.0f : 0.0f) * through[j];
         db1[j] += through[j];
       }
 #pragma omp simd

@@ -145,6 +145,37 @@ def test_feed_forward(rows: int, d: int, hidden: int) -> None:
     )  # fmt: skip
 
 
+# A case's function, and the shapes of its inputs.
+NAN_CASES: dict[str, tuple[Callable[..., mx.array], list[tuple[int, ...]]]] = {
+    "linear": (lambda x, w, b, r: fused.linear(x, w, b, add=r), [(7, 33), (18, 33), (18,), (7, 18)]),
+    "linear relu": (lambda x, w, b: fused.linear(x, w, b, relu=True), [(7, 33), (18, 33), (18,)]),
+    "norm": (lambda x, w, s: fused.norm(x, w, s), [(7, 40), (40,), (40,)]),
+    "norm relu": (lambda x, w, s: fused.norm(x, w, s, relu=True), [(7, 40), (40,), (40,)]),
+    "branch": (lambda x, w, s: mx.concatenate(fused.branch(x, w, s), axis=-1), [(7, 40), (40,), (40,)]),
+    "feed forward": (fused.feed_forward, [(9, 16), (32, 16), (32,), (16, 32), (16,), (9, 16)]),
+    "attention": (lambda q, kv: fused.attend(q, kv, mx.zeros((2, 20)), 2), [(2, 6, 32), (2, 20, 64)]),
+}
+
+
+@needs_kernels
+@settings(max_examples=30, deadline=None)
+@pytest.mark.parametrize("case", NAN_CASES)
+@given(draw=st.data())
+def test_nan_goes_where_mlx_lets_it_go(case: str, draw: st.DataObject) -> None:
+    """A kernel that turned NaN into a number would have a model trade on it, and training go on."""
+    function, shapes = NAN_CASES[case]
+    inputs = [np.array(normal(*shape, seed=i)) for i, shape in enumerate(shapes)]
+    bad = inputs[draw.draw(st.integers(0, len(inputs) - 1), label="input")]
+    bad.flat[draw.draw(st.integers(0, bad.size - 1), label="place")] = np.nan
+    ours, plain = both_ways(function, *(mx.array(a) for a in inputs))
+
+    assert np.isnan(plain[0]).any()
+    for a, b in zip(ours, plain, strict=True):
+        assert np.array_equal(np.isnan(a), np.isnan(b))
+        numbers = b[~np.isnan(b)]
+        assert np.allclose(a[~np.isnan(b)], numbers, atol=1e-5 * max(1.0, float(np.abs(numbers).max(initial=0))))
+
+
 @needs_kernels
 def test_a_branch_adds_both_gradients() -> None:
     agree(
