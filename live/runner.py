@@ -22,11 +22,13 @@ from live.router import Router
 from live.screen import Screen
 from live.session import ALL_CLOSED, Closed, Session
 from mlx_rl.datasets.reference import require_reference
+from mlx_rl.datasets.splits import open_test
 from mlx_rl.market import COST_LAW, MASK_LAW
 from mlx_rl.market.law import LawSettings
 from mlx_rl.market.settlement import read_payoffs
 from observer.kit.clock import iso
 from observer.kit.code_version import code_version
+from observer.kit.console import say
 from observer.kit.errors import UsageError
 from observer.store.reader import Recording
 
@@ -61,10 +63,11 @@ def run_paper(arms: list[ArmSpec], settings: PaperSettings) -> dict[str, Any]:
     if not windows:
         known = ", ".join(sorted({m.series for m in recording.markets()})) or "none"
         raise UsageError(f"{settings.data_dir} holds no window of series {settings.series!r}. It holds: {known}.")
-    for spec in arms:
-        arm = spec.make()
-        if isinstance(arm, PolicyArm):
-            require_reference(recording, windows, arm.policy.schema, spec.name)
+    made_by_learning = [(spec.name, arm) for spec in arms if isinstance(arm := spec.make(), PolicyArm)]
+    for name, arm in made_by_learning:
+        require_reference(recording, windows, arm.policy.schema, name)
+    if made_by_learning:
+        _log_opening(settings.data_dir, recording.dataset_id, [name for name, _ in made_by_learning])
     router = Router([spec.name for spec in arms], ramp=settings.ramp, salt=settings.salt)
     journal = None
     if settings.journal is not None:
@@ -91,6 +94,14 @@ def run_paper(arms: list[ArmSpec], settings: PaperSettings) -> dict[str, Any]:
     made = _summary(session, arms, settings, recording, time.monotonic() - started)
     made["journal"] = None if journal is None else {"path": str(journal.path), "last_hash": journal.last_hash}
     return made
+
+
+def _log_opening(data_dir: Path, dataset_id: str, names: list[str]) -> None:
+    """A model that trades recorded windows has looked at how they end, as one that is judged on them has."""
+    try:
+        open_test(data_dir, dataset_id, f"run.py {' '.join(names)}")
+    except OSError as error:
+        say(f"this look at the recorded windows could not be logged beside the recording: {error}")
 
 
 def _loop(session: Session, recording: Recording, settings: PaperSettings, screen: Screen) -> None:

@@ -1,9 +1,10 @@
 """One live decision takes at most 0.15 ms with the transformer and 0.03 ms with the base model, without Torch.
 
 A decision is everything from the tick to the action: features, scaling, window, encoder, heads, mask and choice, on
-one core. The figure is the 99th percentile of 300 decisions in the quietest of the turns, because a busy machine
-delays any process; the middle and the worst turn are in the detail. Each model has a process of its own, and that
-process must not have loaded Torch or MLX.
+one core. The figure is the 99th percentile of 300 decisions in the middle one of the turns, one after the other; the
+quietest and the worst turn are in the detail, and so is the median after a pause of 10 ms, when the caches are cold. A
+busy machine delays any process, so it is refused. Each model has a process of its own, and that process must not have
+loaded Torch or MLX.
 
 The control decides with Torch's eager twin: the same arm, the same ticks, slower, and with Torch loaded.
 """
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from scripts.bench_inference import Worker, percentiles
+from scripts.idle import require_idle
 from scripts.proofs import Measurement
 
 BARS_MS = {"transformer": 0.15, "base": 0.03}
@@ -21,6 +23,7 @@ UNIT = "ms, p99 of one transformer decision"
 
 def measure(turns: int = 15) -> Measurement:
     """Time the trading arm with both models."""
+    require_idle()
     return _measure("live", turns)
 
 

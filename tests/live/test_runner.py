@@ -1,6 +1,7 @@
 """The runner: its summary adds up, its pace is the one asked for, and its screen shows what matters."""
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from live.runner import PaperSettings, run_paper
 from live.screen import Screen
 from mlx_rl.market.law import LawSettings
 from observer.kit.errors import UsageError
+from observer.store.reader import Recording
 from tests.live.scripted import buy_then_sell, run, session
 from tests.samples.recordings import record
 from tests.samples.tapes import make_tape
@@ -42,6 +44,18 @@ def test_the_same_session_twice_is_the_same(models: Path, two_series: Path, tmp_
         hashes.append([line.split('"kind"')[1].rsplit(',"hash"')[0] for line in lines])
 
     assert hashes[0] == hashes[1]
+
+
+def test_a_model_that_trades_recorded_windows_has_opened_them_and_a_rule_has_not(models: Path, data: Path) -> None:
+    log = data / "test_openings.jsonl"
+    log.unlink(missing_ok=True)
+    run_paper([rule_arm("random")], PaperSettings(data_dir=data, law=SMALL))
+    assert not log.exists()
+
+    run_paper(arms_of("hybrid", models / "base_torch", models / "tf_torch", 0), PaperSettings(data_dir=data, law=SMALL))
+    (line,) = log.read_text().splitlines()
+    assert json.loads(line)["dataset_id"] == Recording(data).dataset_id
+    assert json.loads(line)["by"].startswith("run.py ")
 
 
 def test_another_salt_deals_the_windows_otherwise(models: Path, two_series: Path) -> None:
