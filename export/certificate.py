@@ -80,7 +80,7 @@ def environment() -> dict[str, Any]:
 
 def write_certificate(folder: Path, certificate: dict[str, Any]) -> None:
     """Write `certificate.json` with its own checksum at the end."""
-    (folder / CERTIFICATE).write_text(_text(certificate))
+    (folder / CERTIFICATE).write_bytes(_text(certificate).encode())
 
 
 def read_certificate(folder: Path) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def read_certificate(folder: Path) -> dict[str, Any]:
             f"Export it: python scripts/export_mlx_to_pytorch.py --input {folder} --output {folder}_torch"
         )
     try:
-        text = path.read_text()
+        text = path.read_bytes().decode()
         certificate: Any = json.loads(text)
     except ValueError as error:
         raise BadArtifact(f"{path}: not JSON ({error}). Copy the exported folder again.") from None

@@ -1,11 +1,15 @@
 """What a model folder says about itself: format, architecture, features, laws, provenance, checksums.
 
+The file ends with a checksum of its own text, so an edited scaler or fold is noticed like a changed weight.
+This protects against accidents, not against a forger, who could seal it anew.
+
 No MLX and no Torch here: the exporter, the live loader and the trainer all read this one declaration. Weights
 are float32 under flat names; a linear layer's weight is laid out (out, in).
 
 Letters: F features, L window length, D model width, Z width of the encoding, H hidden width.
 """
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -18,6 +22,7 @@ from observer.kit.errors import BadArtifact
 FORMAT = "mlx-rl-artifact/1"
 MASK_LAW = "hold-open-close/1"
 MANIFEST, WEIGHTS, GOLDEN = "manifest.json", "weights.safetensors", "golden.npz"
+SEAL = "self_sha256"  # the key of the manifest's checksum of itself
 N_ACTIONS = 3
 
 Activation = Literal["relu", "gelu", "tanh"]
@@ -173,27 +178,41 @@ def read_manifest(folder: Path) -> Manifest:
     """Read and check a model folder's manifest.
 
     Raises:
-        BadArtifact: no manifest, not JSON, another format, or a field missing, unknown or impossible.
+        BadArtifact: no manifest, not JSON, another format, changed since it was written, or a field missing,
+            unknown or impossible.
     """
     path = Path(folder) / MANIFEST
     if not path.is_file():
         raise BadArtifact(f"{folder}: no {MANIFEST}, so this is not a model folder. Give the folder a trainer saved.")
+    content = path.read_bytes()
     try:
-        raw: Any = json.loads(path.read_text())
+        raw: Any = json.loads(content.decode())
     except ValueError as error:
         raise BadArtifact(f"{path}: not JSON ({error}). The file is damaged; copy the model folder again.") from None
-    found = cast(dict[str, Any], raw).get("format") if isinstance(raw, dict) else None
+    fields = cast(dict[str, Any], raw) if isinstance(raw, dict) else {}
+    found = fields.get("format")
     if found != FORMAT:
         raise BadArtifact(
             f"{path}: format {found!r}; this version reads {FORMAT!r}. Train again, or use the version that wrote it."
         )
+    if SEAL not in fields:
+        raise BadArtifact(f"{path}: no {SEAL}, so a change in it would go unnoticed. Train or export the model again.")
+    del fields[SEAL]
+    if seal(fields) != content:
+        raise BadArtifact(f"{path}: a byte changed since it was written. Copy the model folder again, or train again.")
     try:
-        return Manifest.model_validate(raw)
+        return Manifest.model_validate(fields)
     except ValidationError as error:
         what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise BadArtifact(f"{path}: {what}. The manifest was edited or is from another version.") from None
+        raise BadArtifact(f"{path}: {what}. The manifest is from another version; train or export again.") from None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json` into `folder`."""
-    (Path(folder) / MANIFEST).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
+    (Path(folder) / MANIFEST).write_bytes(seal(manifest.model_dump(mode="json")))
+
+
+def seal(fields: dict[str, Any]) -> bytes:
+    """The manifest's bytes: its fields, and at the end the checksum of their text."""
+    digest = hashlib.sha256(json.dumps(fields, indent=2).encode()).hexdigest()
+    return (json.dumps({**fields, SEAL: digest}, indent=2) + "\n").encode()

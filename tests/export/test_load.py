@@ -10,29 +10,34 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from export import to_torch
 from export.certificate import CERTIFICATE, read_certificate, write_certificate
 from export.load import load
+from live.arms import policy_arm
 from mlx_rl.artifact.checks import read_golden, sha256
-from mlx_rl.artifact.manifest import GOLDEN, MANIFEST, WEIGHTS
+from mlx_rl.artifact.manifest import GOLDEN, MANIFEST, SEAL, WEIGHTS, seal
 from mlx_rl.features.schema import schema_for
 from observer.kit.errors import BadArtifact, SchemaMismatch
 
 
 def reseal(folder: Path, **certificate: Any) -> None:
     """Make every checksum right again, as a forger or a careless script would, so that later checks are reached."""
-    manifest = json.loads((folder / MANIFEST).read_text())
-    for key, name in (("weights_sha256", WEIGHTS), ("golden_sha256", GOLDEN)):
-        manifest[key] = sha256(folder / name)
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    weights = sha256(folder / WEIGHTS)
+    change_manifest(folder, weights_sha256=weights, golden_sha256=sha256(folder / GOLDEN))
+    reseal_certificate(folder, **{"weights_sha256": weights, **certificate})
+
+
+def reseal_certificate(folder: Path, **certificate: Any) -> None:
     made = read_certificate(folder)
-    made["weights_sha256"] = manifest["weights_sha256"]
     made["files"] = {name: sha256(folder / name) for name in made["files"]}
     write_certificate(folder, {**made, **certificate})
 
 
 def change_manifest(folder: Path, **changes: Any) -> None:
+    """Change fields and seal the manifest anew."""
     manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps({**manifest, **changes}))
+    del manifest[SEAL]
+    (folder / MANIFEST).write_bytes(seal({**manifest, **changes}))
 
 
 def change_weights(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -234,7 +239,18 @@ def test_a_manifest_of_an_unknown_format_is_refused(exported: Path) -> None:
         load(exported)
 
 
-def test_an_edited_manifest_is_refused(exported: Path) -> None:
+@pytest.mark.parametrize("opened_by", [load, policy_arm, lambda f: to_torch.export(f, f.with_name("again"))])
+def test_an_edited_manifest_is_not_traded_on_and_not_certified(exported: Path, opened_by: Callable[..., Any]) -> None:
+    text = (exported / MANIFEST).read_text()
+    (exported / MANIFEST).write_text(text.replace('"seed": 0', '"seed": 7'))
+    reseal_certificate(exported)
+
+    with pytest.raises(BadArtifact, match=r"manifest\.json: a byte changed since it was written.*Copy"):
+        opened_by(exported)
+    assert [path.name for path in exported.parent.iterdir()] == ["x_torch"]
+
+
+def test_a_manifest_sealed_anew_is_refused(exported: Path) -> None:
     change_manifest(exported, seed=7)
 
     with pytest.raises(BadArtifact, match=r"manifest\.json: a byte changed since it was certified"):

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from safetensors.numpy import load_file, save_file
 from mlx_rl.artifact.checks import check_golden, check_weights, read_golden, sha256
 from mlx_rl.artifact.folder import load, save
 from mlx_rl.artifact.golden import golden_inputs
-from mlx_rl.artifact.manifest import GOLDEN, MANIFEST, WEIGHTS, preset, read_manifest
+from mlx_rl.artifact.manifest import GOLDEN, MANIFEST, SEAL, WEIGHTS, preset, read_manifest, seal, write_manifest
+from mlx_rl.cli.opened import open_models
+from mlx_rl.datasets.splits import Folds, SplitSettings
 from mlx_rl.features.scaler import Scaler
 from mlx_rl.features.schema import schema_for
+from mlx_rl.market.law import LawSettings
 from mlx_rl.models.network import build
 from mlx_rl.models.policy import MlxPolicy
 from observer.kit.errors import BadArtifact, SchemaMismatch
@@ -48,10 +52,14 @@ def model(tmp_path: Path) -> Path:
 
 def reseal(model: Path) -> None:
     """Write the manifest's checksums anew, as somebody would who changed a file on purpose."""
-    path = model / MANIFEST
-    raw = json.loads(path.read_text())
-    raw["weights_sha256"], raw["golden_sha256"] = sha256(model / WEIGHTS), sha256(model / GOLDEN)
-    path.write_text(json.dumps(raw))
+    change_manifest(model, weights_sha256=sha256(model / WEIGHTS), golden_sha256=sha256(model / GOLDEN))
+
+
+def change_manifest(model: Path, **changes: Any) -> None:
+    """Change fields and seal the manifest anew."""
+    raw = json.loads((model / MANIFEST).read_text())
+    del raw[SEAL]
+    (model / MANIFEST).write_bytes(seal({**raw, **changes}))
 
 
 def change_weights(model: Path, change: Any) -> None:
@@ -118,14 +126,99 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         load(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, GOLDEN])
-def test_one_changed_byte_is_noticed(model: Path, name: str) -> None:
-    content = bytearray((model / name).read_bytes())
-    content[len(content) // 2] ^= 1
-    (model / name).write_bytes(content)
+REGIONS = 32
 
-    with pytest.raises(BadArtifact, match=f"{name}: sha256 .* a byte changed"):
+
+@pytest.mark.parametrize("bit", [0x01, 0x80])
+@pytest.mark.parametrize("name", [MANIFEST, WEIGHTS, GOLDEN])
+def test_one_changed_byte_is_noticed_wherever_it_lies(model: Path, name: str, bit: int) -> None:
+    whole = (model / name).read_bytes()
+    every = range(len(whole)) if name == MANIFEST else np.linspace(0, len(whole) - 1, REGIONS).astype(int)
+
+    for at in every:
+        changed = bytearray(whole)
+        changed[at] ^= bit
+        (model / name).write_bytes(changed)
+        with pytest.raises(BadArtifact, match=rf"{name}: .*([Cc]opy|[Tt]rain) .*"):
+            load(model)
+    (model / name).write_bytes(whole)
+    load(model)
+
+
+def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Every value of a JSON text that holds no other, and where it lies; an empty list or object is one."""
+    if value and isinstance(value, dict | list):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(part, (*path, key))
+    else:
+        yield path, value
+
+
+def other(value: Any) -> Any:
+    """A value of the same type where there is one, so that no check but the checksum sees it."""
+    if isinstance(value, bool) or value is None:
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    return f"{value}_" if isinstance(value, str) else [0] if isinstance(value, list) else {"more": 0}
+
+
+def test_every_value_of_the_manifest_is_guarded(tmp_path: Path) -> None:
+    folds = Folds(
+        market=None, settings=SplitSettings(), fold=1, n_folds=1, train_windows=9, valid_windows=1,
+        trained_from_ns=1, trained_until_ns=2, unseen_from_ns=3,
+    )  # fmt: skip
+    model = tmp_path / "m"
+    save(model, *make(), **{**KNOWN, "folds": folds, "law": LawSettings().model_dump(mode="json")})
+    whole = (model / MANIFEST).read_text()
+    places = [path for path, _ in leaves(json.loads(whole))]
+    assert {("scaler", "mean", 0), ("folds", "unseen_from_ns"), ("law", "size_shares"), (SEAL,)} <= set(places)
+
+    for path in places:
+        raw = json.loads(whole)
+        part = raw
+        for key in path[:-1]:
+            part = part[key]
+        part[path[-1]] = other(part[path[-1]])
+        (model / MANIFEST).write_text(json.dumps(raw, indent=2) + "\n")
+        with pytest.raises(BadArtifact, match=rf"{MANIFEST}: (a byte changed|format ).*[Tt]rain again"):
+            read_manifest(model)
+        with pytest.raises(BadArtifact, match=rf"{MANIFEST}: (a byte changed|format ).*[Tt]rain again"):
+            load(model)
+
+
+@pytest.mark.parametrize("change", [lambda t: t.replace("\n", "\r\n"), lambda t: json.dumps(json.loads(t)), str.strip])
+def test_a_manifest_written_otherwise_is_refused(model: Path, change: Any) -> None:
+    text = (model / MANIFEST).read_text()
+    (model / MANIFEST).write_bytes(change(text).encode())
+
+    with pytest.raises(BadArtifact, match=rf"{MANIFEST}: a byte changed since it was written"):
         load(model)
+
+
+def test_a_manifest_without_a_checksum_is_refused(model: Path) -> None:
+    raw = json.loads((model / MANIFEST).read_text())
+    del raw[SEAL]
+    (model / MANIFEST).write_text(json.dumps(raw, indent=2) + "\n")
+
+    with pytest.raises(BadArtifact, match=rf"{MANIFEST}: no {SEAL}, .* Train or export the model again"):
+        load(model)
+
+
+def test_a_manifest_reads_as_it_was_written(model: Path, tmp_path: Path) -> None:
+    odd = {"ratio": 0.1 + 0.2, "tiny": 5e-324, "name": "Zürich – 東京", "none": None, "nested": {"b": 1, "a": [True]}}
+    manifest = read_manifest(model).model_copy(update={"metrics": odd})
+
+    write_manifest(tmp_path, manifest)
+
+    assert read_manifest(tmp_path) == manifest
+
+
+def test_an_edited_model_is_not_judged(model: Path) -> None:
+    (model / MANIFEST).write_text((model / MANIFEST).read_text().replace('"seed": 3', '"seed": 4'))
+
+    with pytest.raises(BadArtifact, match="a byte changed since it was written"):
+        open_models([model])
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pkl", ".npz", ".pth"])
@@ -217,8 +310,7 @@ def test_golden_outputs_of_another_shape_are_refused() -> None:
 
 
 def test_an_unknown_format_is_refused(model: Path) -> None:
-    raw = json.loads((model / MANIFEST).read_text())
-    (model / MANIFEST).write_text(json.dumps({**raw, "format": "mlx-rl-artifact/9"}))
+    change_manifest(model, format="mlx-rl-artifact/9")
 
     with pytest.raises(BadArtifact, match=r"format 'mlx-rl-artifact/9'; this version reads 'mlx-rl-artifact/1'"):
         load(model)
@@ -232,8 +324,7 @@ def test_a_manifest_that_is_not_json_is_refused(model: Path) -> None:
 
 
 def test_an_unknown_field_in_the_manifest_is_refused(model: Path) -> None:
-    raw = json.loads((model / MANIFEST).read_text())
-    (model / MANIFEST).write_text(json.dumps({**raw, "colour": "red"}))
+    change_manifest(model, colour="red")
 
     with pytest.raises(BadArtifact, match="colour: Extra inputs are not permitted"):
         read_manifest(model)

@@ -1,12 +1,11 @@
 """The folder of a walk-forward is whole and in order, or it is refused."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from mlx_rl.artifact.manifest import MANIFEST
+from mlx_rl.artifact.manifest import read_manifest, write_manifest
 from mlx_rl.artifact.walk_forward import check_folds_output, model_folders
 from mlx_rl.datasets.splits import Folds, SplitSettings
 from observer.kit.errors import BadArtifact
@@ -16,12 +15,11 @@ from tests.samples.model_folder import make_model_folder
 def make_folds(root: Path, n_folds: int = 3) -> Path:
     for fold in range(1, n_folds + 1):
         folder = make_model_folder(root / f"fold_{fold}", "base")
-        raw = json.loads((folder / MANIFEST).read_text())
-        raw["folds"] = Folds(
+        folds = Folds(
             market=None, settings=SplitSettings(), fold=fold, n_folds=n_folds, train_windows=1, valid_windows=0,
             trained_from_ns=0, trained_until_ns=1, unseen_from_ns=1,
-        ).model_dump()  # fmt: skip
-        (folder / MANIFEST).write_text(json.dumps(raw))
+        )  # fmt: skip
+        write_manifest(folder, read_manifest(folder).model_copy(update={"folds": folds}))
     return root
 
 
