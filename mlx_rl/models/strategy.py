@@ -9,6 +9,7 @@ scaler it was trained with and keeps its own window, so call `start` at the begi
 goes through `live`, which loads the exported model; this class is for notebooks and experiments.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,12 @@ class RLStrategy:
             position: FLAT, UP or DOWN.
             position_pnl: profit of the position at liquidation, as a fraction of its highest payout.
             is_pending: an order is in flight, so only HOLD is possible.
+
+        Raises:
+            UsageError: a state of another shape, or a number that is not finite; the window is left as it was.
         """
+        if not math.isfinite(position_pnl):
+            raise UsageError(f"position_pnl is {position_pnl} at tick {self._n_seen + 1}; it must be finite.")
         self._push(state)
         window, is_real = self._seen()
         now = self._window[-1:].copy()
@@ -117,10 +123,24 @@ class RLStrategy:
             raise UsageError(
                 f"a state of {self.policy.schema.name} has shape {self._window.shape[1:]}; got {np.shape(state)}."
             )
+        state = np.asarray(state, np.float32)
+        self._check_finite(state, self._n_seen + 1)
         self._window[:-1] = self._window[1:]
-        self._window[-1] = self.policy.scaler.apply(np.asarray(state, np.float32))
+        self._window[-1] = self.policy.scaler.apply(state)
         self._window[-1, POSITION_COLUMNS] = 0.0
         self._n_seen += 1
+
+    def _check_finite(self, state: F32, tick: int) -> None:
+        """NaN would be a decision made of nothing, for as long as it stays in the window."""
+        if np.isfinite(state).all():
+            return
+        i = int(np.flatnonzero(~np.isfinite(state))[0])
+        schema = self.policy.schema
+        raise UsageError(
+            f"entry {i} ({schema.columns[i]}) of the state is {state[i]} at tick {tick} of the window; a state of "
+            f"{schema.name} is finite. `FeatureKernel.push` writes this entry where data are missing: "
+            f"{schema.table[i].missing}."
+        )
 
     def _seen(self) -> tuple[F32, NDArray[np.bool_]]:
         """The window so far, (1, L, F), and which slots are real, (1, L)."""
@@ -184,7 +204,7 @@ class TransformerRLStrategy(RLStrategy):
             states: (≤ L, F) unscaled states, oldest first; None takes the window seen so far by `act`.
 
         Raises:
-            UsageError: no state to look at, or more than the window holds.
+            UsageError: no state to look at, more than the window holds, or a number that is not finite.
         """
         if states is None:
             window, is_real = self._seen()
@@ -193,7 +213,10 @@ class TransformerRLStrategy(RLStrategy):
             if not 1 <= len(states) <= length:
                 raise UsageError(f"attention wants 1 to {length} states, oldest first; got {len(states)}.")
             looker = np.zeros_like(self._window)
-            looker[length - len(states) :] = self.policy.scaler.apply(np.asarray(states, np.float32))
+            states = np.asarray(states, np.float32)
+            for i, state in enumerate(states):
+                self._check_finite(state, i + 1)
+            looker[length - len(states) :] = self.policy.scaler.apply(states)
             looker[:, POSITION_COLUMNS] = 0.0
             window, is_real = looker[None], (np.arange(length) >= length - len(states))[None]
         if not is_real.any():

@@ -94,3 +94,22 @@ def test_the_other_kind_of_model_is_refused(tmp_path: Path) -> None:
 def test_a_state_of_the_wrong_length_is_refused() -> None:
     with pytest.raises(UsageError, match=r"a state of state18 has shape \(18,\); got \(5,\)"):
         RLStrategy().act(np.zeros(5, np.float32))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_state_that_is_not_finite_is_refused_and_leaves_no_trace(value: float) -> None:
+    strategy, history = TransformerRLStrategy(seq_len=5, d_model=8, n_heads=2), states(3)
+    strategy.act(history[0])
+    seen = strategy.attention()
+    bad = history[1].copy()
+    bad[7] = value
+    name = strategy.policy.schema.columns[7]
+
+    with pytest.raises(UsageError, match=rf"entry 7 \({name}\) of the state is {value} at tick 2 of the window"):
+        strategy.act(bad)
+    with pytest.raises(UsageError, match=rf"entry 7 \({name}\) of the state is {value} at tick 3 of the window"):
+        strategy.attention(np.stack([history[0], history[2], bad]))
+    assert np.array_equal(strategy.attention(), seen)
+    strategy.act(history[1])
+    with pytest.raises(UsageError, match=f"position_pnl is {value} at tick 3"):
+        strategy.act(history[2], UP, value)
