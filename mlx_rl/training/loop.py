@@ -22,7 +22,7 @@ from mlx_rl.models.network import Network, build
 from mlx_rl.nn.backend import as_mx
 from mlx_rl.nn.device import describe, training_streams
 from mlx_rl.training.data import I64, Gather, TrainingData, check_data, epoch_order, step_ids
-from mlx_rl.training.guard import check_finite
+from mlx_rl.training.guard import check_finite, check_finite_validation
 from mlx_rl.training.inputs import loss_inputs
 from mlx_rl.training.optimizer import State, rate_at
 from mlx_rl.training.run_folder import Position, RunFolder
@@ -160,7 +160,7 @@ class _Run:
         line: dict[str, Any] = {"epoch": at.epoch + 1, "step": at.step, "train": mean}
         line["clipped_share"] = at.clipped / max(1, at.weighed)
         if len(self.valid_ids):
-            line["valid"] = self._validation_loss()
+            line["valid"] = self._validation_loss(at.epoch + 1)
         score = line.get("valid", mean)["loss"]
         at.epoch, at.step_in_epoch, at.sums, at.clipped, at.weighed = at.epoch + 1, 0, [], 0, 0
         if at.best_loss is None or score < at.best_loss:
@@ -174,15 +174,22 @@ class _Run:
         at.metrics_lines += 1
         return line
 
-    def _validation_loss(self) -> dict[str, float]:
-        """The parts of the loss over the validation samples, without dropout, entries always imagined alike."""
+    def _validation_loss(self, epoch: int) -> dict[str, float]:
+        """The parts of the loss over the validation samples, without dropout, entries always imagined alike.
+
+        Raises:
+            NotFinite: a part is NaN or infinite; no epoch could be called the best by it.
+        """
         totals, n = np.zeros(len(METRICS)), len(self.valid_ids)
         for start in range(0, n, self.batch_size):
             ids = self.valid_ids[start : start + self.batch_size]
             batch = self.gather(ids, draw=0)
-            x = {k: as_mx(v) for k, v in loss_inputs(batch, self.method.targets(batch.q)).items()}
-            _, parts = cloning_loss(self.network, x, self.settings.value_weight, self.settings.forecast_weight)
-            totals += np.array(parts, dtype=np.float64) * len(ids)
+            given = loss_inputs(batch, self.method.targets(batch.q))
+            x = {name: as_mx(a) for name, a in given.items()}
+            _, made = cloning_loss(self.network, x, self.settings.value_weight, self.settings.forecast_weight)
+            parts = np.array(made, dtype=np.float64)
+            check_finite_validation(parts, self.network, given, epoch, ids)
+            totals += parts * len(ids)
         return dict(zip(METRICS, (totals / n).tolist(), strict=True))
 
     def _is_stale(self, at: Position) -> bool:

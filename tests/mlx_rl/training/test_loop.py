@@ -12,6 +12,7 @@ from mlx_rl.artifact.manifest import BaseArchitecture, TransformerArchitecture
 from mlx_rl.models.network import Network, build
 from mlx_rl.nn.backend import mx
 from mlx_rl.nn.device import training_streams
+from mlx_rl.training import loop
 from mlx_rl.training.data import Gather
 from mlx_rl.training.guard import NotFinite
 from mlx_rl.training.inputs import imagine, loss_inputs
@@ -204,6 +205,21 @@ def test_the_guard_tells_a_broken_loss_from_a_broken_gradient(tmp_path: Path) ->
         go(tmp_path / "q", QUICK.model_copy(update={"value_weight": 30.0}), data=data)
 
 
+def test_a_validation_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+    """A NaN is never below the best loss so far: every later epoch would be thrown away in silence."""
+    data = ToyData.random(10, 40, 18, 5, seed=0)
+    data.features[data.row[390], 3] = np.nan
+    says = r"input window holds NaN or infinity in the validation after epoch 1, batch of 36 validation samples \[364,"
+
+    with pytest.raises(NotFinite, match=says):
+        go(tmp_path / "r", data=data)
+    data = ToyData.random(10, 40, 18, 5, seed=0)
+    data.value[390] = 1e30  # finite, but its square is not
+
+    with pytest.raises(NotFinite, match=r"loss is not finite in the validation after epoch 1"):
+        go(tmp_path / "q", data=data)
+
+
 def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path: Path) -> None:
     go(tmp_path / "r")
 
@@ -247,6 +263,66 @@ def test_two_checkpoints_are_kept(tmp_path: Path) -> None:
     assert [p.name for p in sorted(folder.checkpoints.iterdir())] == [
         "step-0000000007.safetensors", "step-0000000012.safetensors",
     ]  # fmt: skip
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the loop may tidy up after it."""
+
+
+class SlowSteps:
+    """Steps of ten seconds each, by a clock of their own; the process dies before step `die_at`."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.now_s, self.die_at = 0.0, 0
+        self.done: list[int] = []
+        self.saved: list[tuple[int, int]] = []  # step, step within its epoch
+        step_once, save = Stepper.__call__, RunFolder.save
+
+        def step(stepper: Stepper, state: Any, x: Any, rate: float, number: int) -> Any:
+            if number == self.die_at:
+                raise Killed
+            self.now_s += 10
+            self.done.append(number)
+            return step_once(stepper, state, x, rate, number)
+
+        def keep(folder: RunFolder, tensors: Any, position: Position) -> None:
+            save(folder, tensors, position)
+            self.saved.append((position.step, position.step_in_epoch))
+
+        patch.setattr(Stepper, "__call__", step)
+        patch.setattr(RunFolder, "save", keep)
+        patch.setattr(loop.time, "monotonic", lambda: self.now_s)
+
+
+SLOW = TrainSettings(epochs=2, batch_size=16, checkpoint_s=45, dropout=0.1)  # 300 samples: 18 steps per epoch
+
+
+def test_within_an_epoch_there_is_a_checkpoint_as_often_as_promised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowSteps(monkeypatch)
+    go(tmp_path / "r", SLOW)
+
+    # Five steps are the first to take more than 45 s; an epoch's end has its own and starts the count anew.
+    assert slow.saved == [(5, 5), (10, 10), (15, 15), (18, 0), (23, 5), (28, 10), (33, 15), (36, 0)]
+
+
+def test_a_run_killed_within_an_epoch_goes_on_from_there_and_not_from_the_epochs_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unbroken = go(tmp_path / "unbroken", SLOW)
+    slow = SlowSteps(monkeypatch)
+    slow.die_at = 31
+    with pytest.raises(Killed):
+        go(tmp_path / "r", SLOW)
+    slow.die_at = 0
+    slow.done.clear()
+    resumed = go(tmp_path / "r", SLOW, resume=True)
+
+    assert slow.done == list(range(29, 37))
+    assert "resumed at epoch 2, step 28 of 36" in capsys.readouterr().err
+    assert same(resumed.network, unbroken.network)
+    assert lines(tmp_path / "r") == lines(tmp_path / "unbroken")
 
 
 def test_a_fold_without_samples_is_refused(tmp_path: Path) -> None:
