@@ -27,6 +27,7 @@ def test_a_run_killed_at_any_step_and_resumed_ends_with_the_same_bits(plan: str,
     assert unbroken.returncode == 0, unbroken.stderr
     assert killed.returncode == -signal.SIGKILL
     assert resumed.returncode == 0, resumed.stderr
+    assert die_at == 1 or f", step {die_at - 1} of {N_STEPS[plan]}" in resumed.stderr  # no step is done twice
     assert resumed.stdout == unbroken.stdout, f"killed at step {die_at}"
     for name in ("metrics.jsonl", "best.safetensors"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "unbroken" / name).read_bytes()
