@@ -15,12 +15,11 @@ from typing import Any, cast
 
 from export.parity import BAR, BATCHES, MARGIN, Parity
 from mlx_rl.artifact.checks import sha256
-from mlx_rl.artifact.manifest import Manifest
+from mlx_rl.artifact.manifest import CERTIFICATE, Manifest
 from observer.kit.console import finite
 from observer.kit.errors import BadArtifact
 
 FORMAT = "mlx-rl-certificate/1"
-CERTIFICATE = "certificate.json"
 PACKAGES = ("mlx-rl", "numpy", "numba", "safetensors", "torch", "mlx", "onnx", "onnxruntime")
 
 

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from export.certificate import CERTIFICATE, files_of, read_certificate
+from export.certificate import files_of, read_certificate
 from export.numpy_forward import NumpyPolicy
 from export.runtimes import fast_runtime, policy_runtime
 from mlx_rl.artifact.checks import (
     GOLDEN_INPUTS,
-    REFUSED_SUFFIXES,
     check_folder,
     check_golden,
     check_schema,
@@ -24,7 +23,7 @@ from mlx_rl.artifact.checks import (
     read_weights,
     sha256,
 )
-from mlx_rl.artifact.manifest import GOLDEN, Manifest
+from mlx_rl.artifact.manifest import CERTIFICATE, GOLDEN, Manifest
 from mlx_rl.features.scaler import Scaler
 from mlx_rl.features.schema import FeatureSchema, schema_from_dict
 from observer.kit.errors import BadArtifact
@@ -102,10 +101,6 @@ def check_certificate(path: Path, manifest: Manifest) -> dict[str, Any]:
         )
     certified: dict[str, str] = certificate["files"]
     for file in files_of(path):
-        if file.suffix in REFUSED_SUFFIXES and file.name != GOLDEN:
-            raise BadArtifact(
-                f"{file}: {file.suffix} is refused in an exported folder; a pickle can run code. Remove it."
-            )
         if file.name not in certified:
             raise BadArtifact(f"{file}: not in {CERTIFICATE}. Remove it, or export the model again.")
     for name, wanted in certified.items():

@@ -19,11 +19,9 @@ from export.probes import Probes, make_probes
 from export.runtimes import Runtime, fast_runtime, onnx_runtime, policy_runtime, torch_runtime
 from export.twins.source import twin_source
 from mlx_rl.artifact.checks import check_folder
-from mlx_rl.artifact.manifest import GOLDEN, WEIGHTS, Manifest, write_manifest
+from mlx_rl.artifact.manifest import GOLDEN, ONNX, TWIN, WEIGHTS, Manifest, write_manifest
 from observer.kit.console import say
 from observer.kit.errors import BadArtifact, UsageError
-
-TWIN, ONNX = "twin.py", "model.onnx"
 
 
 @dataclass(frozen=True)

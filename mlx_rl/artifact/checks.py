@@ -1,7 +1,8 @@
 """What every loader of a model folder refuses, whatever library then runs the model. NumPy only.
 
-Order: files present, no other container format, checksums, keys, shapes, types, finite numbers; then the
-recorded golden outputs against what the loaded model computes.
+Order: files present, no other container format, the manifest's own checksum, the laws, nothing else in the
+folder, checksums, keys, shapes, types, finite numbers; then the recorded golden outputs against what the loaded
+model computes.
 """
 
 import hashlib
@@ -12,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlx_rl.artifact.manifest import (
+    EXPORTED,
     GOLDEN,
     MANIFEST,
+    TRAINED,
     WEIGHTS,
     BaseArchitecture,
     Manifest,
@@ -21,6 +24,7 @@ from mlx_rl.artifact.manifest import (
     read_manifest,
     weight_shapes,
 )
+from mlx_rl.market.law import COST_LAW, MASK_LAW
 from observer.kit.errors import BadArtifact, SchemaMismatch
 
 # Containers that can run code when they are read, or that carry no names and shapes we could check first.
@@ -40,7 +44,8 @@ def check_folder(path: Path) -> Manifest:
     """Check a model folder's files before anything in them is believed, and return its manifest.
 
     Raises:
-        BadArtifact: a missing file, a pickle or archive offered as weights, an unknown format, a changed byte.
+        BadArtifact: a missing file, a pickle or archive offered as weights, an unknown format, a changed byte, another
+            version of the money or mask law, a file that is no part of a model folder.
     """
     path = Path(path)
     if path.suffix in REFUSED_SUFFIXES:
@@ -57,6 +62,8 @@ def check_folder(path: Path) -> Manifest:
                 f"{path}: {strays[0]} is refused as weights; only {WEIGHTS} is read. Save the model again."
             )
     manifest = read_manifest(path)
+    check_laws(manifest, path)
+    check_strays(manifest, path)
     for name, wanted in ((WEIGHTS, manifest.weights_sha256), (GOLDEN, manifest.golden_sha256)):
         if not (path / name).is_file():
             raise BadArtifact(f"{path}: {name} is missing. Copy the whole model folder again.")
@@ -67,6 +74,33 @@ def check_folder(path: Path) -> Manifest:
                 "Copy the model folder again."
             )
     return manifest
+
+
+def check_laws(manifest: Manifest, where: Path) -> None:
+    """Refuse a model that learnt under another money law, or under another rule of what may be done.
+
+    Raises:
+        BadArtifact: another version of either.
+    """
+    for law, made, ours in (("cost", manifest.cost_law, COST_LAW), ("mask", manifest.mask_law, MASK_LAW)):
+        if made != ours:
+            raise BadArtifact(
+                f"{where / MANIFEST}: trained under {law} law {made!r}; this version has {ours!r}. "
+                "Train again, or use the version that trained it."
+            )
+
+
+def check_strays(manifest: Manifest, folder: Path) -> None:
+    """Refuse a folder that holds more than its kind of model folder does.
+
+    Raises:
+        BadArtifact: a pickle or archive beside the weights, or another file.
+    """
+    known = TRAINED if manifest.exported_from is None else EXPORTED
+    for stray in sorted(item for item in folder.iterdir() if item.name not in known):
+        if stray.suffix in REFUSED_SUFFIXES:
+            raise BadArtifact(f"{stray}: {stray.suffix} is refused in a model folder; a pickle runs code. Remove it.")
+        raise BadArtifact(f"{stray}: not part of a model folder. Remove it, or copy the model folder again.")
 
 
 def check_weights(

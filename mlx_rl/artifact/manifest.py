@@ -17,11 +17,14 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mlx_rl.datasets.splits import Folds
+from mlx_rl.market.law import MASK_LAW
 from observer.kit.errors import BadArtifact
 
 FORMAT = "mlx-rl-artifact/1"
-MASK_LAW = "hold-open-close/1"
 MANIFEST, WEIGHTS, GOLDEN = "manifest.json", "weights.safetensors", "golden.npz"
+TWIN, ONNX, CERTIFICATE = "twin.py", "model.onnx", "certificate.json"
+TRAINED = {MANIFEST, WEIGHTS, GOLDEN}  # what lies in a folder as training saves it
+EXPORTED = TRAINED | {TWIN, ONNX, CERTIFICATE, "__pycache__"}  # Python leaves the last where `twin.py` is imported
 SEAL = "self_sha256"  # the key of the manifest's checksum of itself
 N_ACTIONS = 3
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from export import to_torch
+from export import fast_kernel, to_torch
 from export.certificate import CERTIFICATE, read_certificate, write_certificate
 from export.load import load
 from live.arms import policy_arm
@@ -157,14 +157,51 @@ def test_a_pickle_or_archive_offered_as_the_model_is_refused(exported: Path, suf
 def test_a_pickle_beside_the_weights_is_refused(exported: Path, suffix: str) -> None:
     (exported / f"weights{suffix}").write_bytes(b"\x80\x04N.")
 
-    with pytest.raises(BadArtifact, match="refused in an exported folder; a pickle can run code"):
+    with pytest.raises(BadArtifact, match="refused in a model folder; a pickle runs code"):
         load(exported)
 
 
 def test_a_file_nobody_certified_is_refused(exported: Path) -> None:
+    made = read_certificate(exported)
+    del made["files"]["model.onnx"]
+    write_certificate(exported, made)
+
+    with pytest.raises(BadArtifact, match=r"model\.onnx: not in certificate\.json"):
+        load(exported)
+
+
+def test_a_file_that_no_export_writes_is_refused(exported: Path) -> None:
     (exported / "notes.txt").write_text("hello")
 
-    with pytest.raises(BadArtifact, match=r"notes\.txt: not in certificate\.json"):
+    with pytest.raises(BadArtifact, match=r"notes\.txt: not part of a model folder. Remove it"):
+        load(exported)
+
+
+@pytest.mark.parametrize("law", ["cost_law", "mask_law"])
+@pytest.mark.parametrize("opened_by", [load, policy_arm, lambda f: to_torch.export(f, f.with_name("again"))])
+def test_a_model_of_another_law_is_not_traded_on_and_not_certified(
+    exported: Path, law: str, opened_by: Callable[..., Any]
+) -> None:
+    change_manifest(exported, **{law: "other/9"})
+    reseal(exported)
+
+    with pytest.raises(BadArtifact, match="law 'other/9'; this version has .* Train again"):
+        opened_by(exported)
+
+
+@pytest.mark.parametrize("what", ["logits", "value", "forecast"])
+def test_a_live_kernel_that_computes_otherwise_is_noticed_although_numpy_agrees(
+    exported: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fast_kernel._pack
+    last = {"logits": "policy.out.bias", "value": "value.out.bias", "forecast": "forecast.out.bias"}[what]
+
+    def pack(architecture: Any, weights: Any) -> Any:
+        return real(architecture, {**weights, last: weights[last] + np.float32(1e-3)})
+
+    monkeypatch.setattr(fast_kernel, "_pack", pack)
+
+    with pytest.raises(BadArtifact, match=rf"{what} differs from the golden record by 0\.00[01]"):
         load(exported)
 
 

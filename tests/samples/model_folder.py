@@ -24,7 +24,7 @@ from mlx_rl.features.padding import padded_window
 from mlx_rl.features.scaler import Scaler
 from mlx_rl.features.schema import schema_for
 from mlx_rl.market.binary import position_entries
-from mlx_rl.market.law import LawSettings
+from mlx_rl.market.law import COST_LAW, LawSettings
 from tests.samples.tapes import make_tape
 from tests.samples.weights import make_weights
 
@@ -65,7 +65,7 @@ def make_model_folder(folder: Path, kind: str = "transformer", size: str = "smal
             architecture=policy.architecture,
             feature_schema=SchemaRecord(**policy.schema.to_dict()),
             scaler=policy.scaler.to_dict(),
-            cost_law="test",
+            cost_law=COST_LAW,
             law=LawSettings().model_dump(mode="json"),
             dataset_id="0" * 64,
             code_version="test",

@@ -18,14 +18,14 @@ from mlx_rl.cli.opened import open_models
 from mlx_rl.datasets.splits import Folds, SplitSettings
 from mlx_rl.features.scaler import Scaler
 from mlx_rl.features.schema import schema_for
-from mlx_rl.market.law import LawSettings
+from mlx_rl.market.law import COST_LAW, MASK_LAW, LawSettings
 from mlx_rl.models.network import build
 from mlx_rl.models.policy import MlxPolicy
 from observer.kit.errors import BadArtifact, SchemaMismatch
 from tests.mlx_rl.training.toy import ToyData
 
 KNOWN: dict[str, Any] = {
-    "cost_law": "test",
+    "cost_law": COST_LAW,
     "law": {},
     "dataset_id": "d",
     "folds": None,
@@ -230,6 +230,40 @@ def test_a_pickle_or_an_archive_is_refused_as_weights(model: Path, suffix: str) 
         load(stray)
     (model / WEIGHTS).unlink()
     with pytest.raises(BadArtifact, match=f"weights{suffix} is refused as weights; only {WEIGHTS} is read"):
+        load(model)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".pkl", ".npz"])
+def test_a_pickle_or_an_archive_beside_the_weights_is_refused(model: Path, suffix: str) -> None:
+    (model / f"m{suffix}").write_bytes(pickle.dumps({"a": 1}))
+
+    with pytest.raises(BadArtifact, match=rf"m{suffix}: {suffix} is refused in a model folder.* Remove it"):
+        load(model)
+
+
+@pytest.mark.parametrize("name", ["twin.py", "certificate.json", "notes.txt", "weights.safetensors.old"])
+def test_anything_else_in_a_trained_folder_is_refused(model: Path, name: str) -> None:
+    (model / name).write_text("")
+
+    with pytest.raises(BadArtifact, match=rf"{name}: not part of a model folder. Remove it"):
+        load(model)
+
+
+def test_a_folder_in_a_model_folder_is_refused(model: Path) -> None:
+    (model / "older").mkdir()
+
+    with pytest.raises(BadArtifact, match=r"older: not part of a model folder. Remove it"):
+        load(model)
+
+
+@pytest.mark.parametrize(("law", "ours"), [("cost", COST_LAW), ("mask", MASK_LAW)])
+def test_a_model_of_another_law_is_refused(model: Path, law: str, ours: str) -> None:
+    change_manifest(model, **{f"{law}_law": "other/9"})
+
+    with pytest.raises(
+        BadArtifact,
+        match=rf"{MANIFEST}: trained under {law} law 'other/9'; this version has '{ours}'. Train again, or use",
+    ):
         load(model)
 
 
