@@ -35,7 +35,7 @@ class Refusal(StrEnum):
 class Limits(BaseModel):
     """What paper trading may do at most; a limit left out does not bind."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_position_shares: float | None = Field(default=None, gt=0, description="largest position in one window, shares")
     max_exposure_usd: float | None = Field(

@@ -36,7 +36,7 @@ from observer.store.reader import Recording
 class PaperSettings(BaseModel):
     """A paper session on a replayed recording."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data_dir: Path = Field(default=Path("./data"), description="recording to replay")
     series: str | None = Field(default=None, description="only this rolling market family, e.g. btc-updown-15m")

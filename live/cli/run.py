@@ -8,6 +8,7 @@ import tyro
 from pydantic import BaseModel, ConfigDict, Field
 
 from live.cli.not_built import not_built
+from mlx_rl.market.law import LONGEST_S, MOST_SHARES
 from observer.kit.cli import run_command
 from observer.kit.console import table
 
@@ -19,7 +20,7 @@ StrategyName = Literal[
 class RunSettings(BaseModel):
     """What trades, on which recording, and within which limits."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     strategy: Annotated[StrategyName, tyro.conf.Positional] = Field(
         description="rl-transformer and rl trade an exported model, hybrid two by turns, the others a fixed rule"
@@ -31,9 +32,11 @@ class RunSettings(BaseModel):
     venue: Literal["replay"] = Field(default="replay", description="where ticks come from; replay: a recording")
     data_dir: Path = Field(default=Path("./data"), description="recording to replay")
     series: str | None = Field(default=None, description="only this rolling market family, e.g. btc-updown-15m")
-    size: float = Field(default=50.0, gt=0, description="shares per position; 50 shares win or lose 50 USD at most")
+    size: float = Field(
+        default=50.0, gt=0, le=MOST_SHARES, description="shares per position; 50 shares win or lose 50 USD at most"
+    )
     latency_s: float | None = Field(
-        default=None, gt=0, description="seconds from decision to fill; none: the next tick"
+        default=None, gt=0, le=LONGEST_S, description="seconds from decision to fill; none: the next tick"
     )
     fees: str = Field(default="dated", description="'dated' for each market's own fee schedule, or a schedule's name")
     fills: Literal["optimistic", "base", "pessimistic"] = Field(
@@ -42,7 +45,7 @@ class RunSettings(BaseModel):
     speed: float = Field(default=0.0, ge=0, description="times real time; 1 is as recorded, 0 as fast as it goes")
     ramp: float = Field(default=0.5, ge=0, le=1, description="second arm's share of windows (hybrid)")
     salt: str = Field(default="", description="changes which windows fall to which arm; the same salt repeats the draw")
-    seed: int = Field(default=0, description="seed of the random strategy")
+    seed: int = Field(default=0, ge=0, description="seed of the random strategy")
     journal: Path | None = Field(default=None, description="file to write the journal to; it must not exist yet")
     fsync: Literal["orders", "always", "never"] = Field(
         default="orders", description="journal lines forced to disk at once"

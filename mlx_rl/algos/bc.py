@@ -18,7 +18,7 @@ from observer.records import HOLD
 class BCSettings(BaseModel):
     """Behaviour cloning: copy the oracle's action."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     hold_weight: float = Field(default=0.25, ge=0, description="loss weight of HOLD; 1.0 treats it like a trade")
 

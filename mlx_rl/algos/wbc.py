@@ -23,7 +23,7 @@ CHUNK = 100_000
 class WBCSettings(BaseModel):
     """Weighted behaviour cloning: copy the oracle in proportion to what an action earns."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     weight_clip: float = Field(default=20.0, gt=0, description="largest weight, in mean stakes of a decision")
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mlx_rl.algos.bc import BCSettings
 from mlx_rl.algos.wbc import WBCSettings
 from mlx_rl.datasets.splits import SplitSettings
-from mlx_rl.market.law import COST_LAW, FillAssumption, LawSettings
+from mlx_rl.market.law import COST_LAW, LONGEST_S, MOST_SHARES, FillAssumption, LawSettings
 from mlx_rl.training.settings import TrainSettings
 from observer.kit.cli import run_command
 from observer.kit.console import table
@@ -27,7 +27,7 @@ CHUNK = 100_000  # samples looked at together
 class TrainFlags(BaseModel):
     """The command's own flags."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data_dir: Path = Field(
         default=Path("data"), description="the recording to learn from: a folder, or s3://BUCKET/PREFIX"
@@ -44,8 +44,12 @@ class TrainFlags(BaseModel):
     )
     features: Literal["state18", "edge"] = Field(default="state18", description="feature schema of a state")
     activation: Literal["relu", "gelu", "tanh"] = Field(default="relu", description="nonlinearity; relu is fastest")
-    size: float = Field(default=50.0, gt=0, description="shares per position; 50 shares win or lose 50 USD at most")
-    latency_s: float | None = Field(default=None, gt=0, description="seconds from decision to fill [the next tick]")
+    size: float = Field(
+        default=50.0, gt=0, le=MOST_SHARES, description="shares per position; 50 shares win or lose 50 USD at most"
+    )
+    latency_s: float | None = Field(
+        default=None, gt=0, le=LONGEST_S, description="seconds from decision to fill [the next tick]"
+    )
     fees: str = Field(default="dated", description="'dated' for each market's own schedule, or a schedule's name")
     fills: FillAssumption = Field(default="base", description="where depth that was not recorded is assumed to lie")
     runs_dir: Path = Field(default=Path("runs"), description="where settings, metrics and checkpoints of runs lie")

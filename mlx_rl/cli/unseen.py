@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mlx_rl.market.law import FillAssumption, LawSettings
+from mlx_rl.market.law import LONGEST_S, MOST_SHARES, FillAssumption, LawSettings
 from observer.kit.clock import NS_PER_S
 from observer.kit.errors import UsageError
 from observer.records import Market
@@ -27,11 +27,13 @@ DAY_NS = 86_400 * NS_PER_S
 class JudgeFlags(BaseModel):
     """Flags of both judging doors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     market: str | None = Field(default=None, description="only these symbols (BTC,ETH) or series; None: all")
-    size: float | None = Field(default=None, gt=0, description="shares per position [as in training]")
-    latency_s: float | None = Field(default=None, gt=0, description="seconds from decision to fill [as in training]")
+    size: float | None = Field(default=None, gt=0, le=MOST_SHARES, description="shares per position [as in training]")
+    latency_s: float | None = Field(
+        default=None, gt=0, le=LONGEST_S, description="seconds from decision to fill [as in training]"
+    )
     fees: str | None = Field(
         default=None, description="'dated' for each market's own schedule, or a schedule's name [as in training]"
     )
@@ -43,7 +45,7 @@ class JudgeFlags(BaseModel):
     )
     random_traders: int = Field(default=20, ge=1, description="how many random traders imitate each model's turnover")
     include_seen: bool = Field(default=False, description="judge training windows too; the verdict is then INVALID")
-    seed: int = Field(default=0, description="of resampling and random traders")
+    seed: int = Field(default=0, ge=0, description="of resampling and random traders")
     html: Path | None = Field(default=None, description="write the report with pictures to this file")
 
 

@@ -27,7 +27,7 @@ OPENINGS = "test_openings.jsonl"
 class SplitSettings(BaseModel):
     """How a recording is cut into training, validation and test windows."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     valid_frac: float = Field(default=0.15, ge=0, lt=1, description="share of the clock windows that choose the epoch")
     test_frac: float = Field(

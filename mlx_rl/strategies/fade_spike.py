@@ -13,7 +13,7 @@ from mlx_rl.strategies.move import Move
 class FadeSpikeSettings(BaseModel):
     """What counts as a spike, and how extreme it must end."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     velocity: float = Field(
         default=0.05, gt=0, lt=1, description="smallest move of Up's price that is a spike, USD per share"

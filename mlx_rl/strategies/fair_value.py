@@ -35,7 +35,7 @@ from observer.records import (
 class FairValueSettings(BaseModel):
     """How much better than the market a side must be, and when the reference is to be believed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     margin_usd: float = Field(default=0.02, ge=0, description="gap that must be left after the fee, USD per share")
     sample_s: float = Field(

@@ -18,7 +18,7 @@ from mlx_rl.strategies.momentum import Momentum, MomentumSettings
 class GatingSettings(BaseModel):
     """The voters, the weight of each vote, and how clear the result must be."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mean_revert_weight: float = Field(default=0.4, gt=0, description="weight of mean reversion's vote")
     momentum_weight: float = Field(default=0.2, gt=0, description="weight of momentum's vote")

@@ -12,7 +12,7 @@ from mlx_rl.strategies.contract import DEFAULT_QUIET_S, QuietSeconds
 class MeanRevertSettings(BaseModel):
     """The two prices of Up at which it acts."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     buy_below: float = Field(default=0.40, gt=0, lt=1, description="wants Up below this price of Up, USD per share")
     sell_above: float = Field(default=0.60, gt=0, lt=1, description="wants Down above this price of Up, USD per share")

@@ -13,7 +13,7 @@ from mlx_rl.strategies.move import Move
 class MomentumSettings(BaseModel):
     """How big a move, over how many ticks."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     threshold: float = Field(
         default=0.03, gt=0, lt=1, description="smallest move of Up's price that counts, USD per share"

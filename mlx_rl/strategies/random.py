@@ -18,9 +18,9 @@ from observer.records import HOLD, Market
 class RandomSettings(BaseModel):
     """How often it trades, and from which seed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    seed: int = Field(default=0, description="seed of the draws")
+    seed: int = Field(default=0, ge=0, description="seed of the draws")
     trade_chance: float = Field(default=0.01, ge=0, le=1, description="chance of wanting a trade, per tick")
     quiet_s: QuietSeconds = DEFAULT_QUIET_S
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class TrainSettings(BaseModel):
     """The training loop's settings, the same for every method."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int = Field(default=100, ge=1, description="passes over the training fold")
     batch_size: int = Field(default=256, ge=1, description="samples in one step")

@@ -1,8 +1,11 @@
 """Every door answers --help at once, without heavy libraries, and says plainly when it is not built."""
 
+import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -49,6 +52,33 @@ def test_an_unknown_flag_is_misuse(door: str) -> None:
 
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+SETTINGS = {
+    "offline_trainer.py": ("mlx_rl.cli.train", "TrainCommand", []),
+    "evaluate_model.py": ("mlx_rl.cli.evaluate", "EvaluateSettings", ["--model", "m", "--test-data", "d"]),
+    "compare_models.py": (
+        "mlx_rl.cli.compare", "CompareSettings", ["--base-model", "a", "--transformer-model", "b", "--data-dir", "d"],
+    ),
+    "run.py": ("live.cli.run", "RunSettings", ["random"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("door", SETTINGS)
+def test_a_number_that_cannot_be_meant_is_misuse(door: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not finite, too large to count lots or nanoseconds with, or a seed below zero: never a traceback."""
+    module, name, needed = SETTINGS[door]
+    at = import_module(module)
+    fields = getattr(at, name).model_fields
+    numbers = [field for field, info in fields.items() if float in (info.annotation, *get_args(info.annotation))]
+    asked = [(field, value) for field in numbers for value in ("inf", "nan")]
+    for field, value in [*asked, ("size", "1e30"), ("latency_s", "1e30"), ("seed", "-1")]:
+        code = at.main([*needed, f"--{field.replace('_', '-')}", value])
+        said = " ".join(capsys.readouterr().err.split())
+
+        assert code == 2, f"{field} {value}: {said}"
+        assert re.search("should be (a finite number|less than or equal to|greater than or equal to)", said), said
+        assert field in said, said
 
 
 @pytest.mark.parametrize(
