@@ -7,15 +7,17 @@ the default, an unknown key is an error. Exit 0 done, 1 failed, 2 misused, 130 i
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar, cast
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from observer.kit.console import emit_json, say
 from observer.kit.errors import ToolkitError, UsageError
 
-S = TypeVar("S", bound=BaseModel)
+if TYPE_CHECKING:  # a bare Python reads this file too, and says what it lacks
+    from pydantic import BaseModel
+
+S = TypeVar("S", bound="BaseModel")
 
 # A library that an installed part may lack -> the extra that brings it.
 EXTRA_OF: dict[str, str] = {
@@ -32,6 +34,21 @@ EXTRA_OF: dict[str, str] = {
     "boto3": "s3",
     "botocore": "s3",
 }
+
+# The libraries of the base install, by the name they are imported by: without one there is no install at all.
+BASE = (
+    "cryptography", "httpx", "msgspec", "numpy", "picows", "prometheus_client", "pyarrow", "pydantic", "rich", "tyro",
+    "uvloop", "zstandard",
+)  # fmt: skip
+
+
+def open_door(module: str) -> int:
+    """What a script of the checkout does: run the module's `main`, or say which library this Python lacks."""
+    try:
+        main = import_module(module).main
+    except ModuleNotFoundError as error:
+        return report_missing(error)
+    return main()
 
 
 def run_command(
@@ -86,8 +103,14 @@ def run_command(
 
 
 def report_missing(error: ModuleNotFoundError) -> int:
-    """Say which library is missing and which extra brings it; a missing module of no extra is raised again."""
+    """Say which library is missing and what brings it; a module that no install brings is raised again."""
     missing = (error.name or "").partition(".")[0]
+    if missing in BASE:
+        say(
+            f"error: this needs {missing}, which {sys.executable} does not have. In the checkout: run `make install`, "
+            "then `. .venv/bin/activate`, and start it again."
+        )
+        return 1
     if missing not in EXTRA_OF:
         raise error
     install = f"pip install -e '.[{EXTRA_OF[missing]}]'"
@@ -110,7 +133,7 @@ def parse(settings: type[S], args: list[str], *, prog: str, about: str) -> S:
     return tyro.cli(settings, args=args, prog=prog, description=note)
 
 
-def _flags_from_toml(settings: type[BaseModel], path: Path) -> list[str]:
+def _flags_from_toml(settings: "type[BaseModel]", path: Path) -> list[str]:
     """Turn the file's keys into flags, to be read before those of the command line, which then win."""
     try:
         values = tomllib.loads(path.read_text())

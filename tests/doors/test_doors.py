@@ -3,11 +3,14 @@
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
 import pytest
+
+from observer.kit.cli import BASE
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "mlx", "pandas", "matplotlib", "plotly", "boto3", "numba")
@@ -32,6 +35,24 @@ def test_help_tells_what_happens_and_what_does_not(door: str) -> None:
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
     assert "No " in done.stdout or "Nothing" in done.stdout or "not" in done.stdout
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_python_without_the_installed_libraries_is_told_how_to_get_them(door: str) -> None:
+    done = run("-S", door, "--help")  # -S: without site-packages
+
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"error: this needs (pydantic|tyro|numpy), which .* does not have\. In the checkout: run `make install`, "
+        r"then `\. \.venv/bin/activate`, and start it again\.\n",
+        done.stderr,
+    ), done.stderr
+
+
+def test_every_library_of_the_base_install_is_known_by_name() -> None:
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+
+    assert {line.partition(">")[0].replace("-", "_") for line in named} == set(BASE)
 
 
 @pytest.mark.parametrize("module", DOORS.values())
