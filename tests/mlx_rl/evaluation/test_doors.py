@@ -7,21 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlx_rl.artifact.folder import save
-from mlx_rl.artifact.golden import golden_inputs
-from mlx_rl.artifact.manifest import preset
+from mlx_rl.artifact.manifest import read_manifest, write_manifest
 from mlx_rl.cli import compare, evaluate
-from mlx_rl.datasets.build import build
-from mlx_rl.datasets.splits import OPENINGS, SplitSettings
+from mlx_rl.datasets.splits import OPENINGS
 from mlx_rl.evaluation.exam import Exam
 from mlx_rl.evaluation.runs import Candidate, Runs, run_all
-from mlx_rl.market.law import COST_LAW, LawSettings
-from mlx_rl.models.network import Network
-from mlx_rl.models.policy import MlxPolicy
 from observer.cli.synthetic import main as synthetic
+from tests.mlx_rl.evaluation.judged import untrained
 
 WINDOWS, TICKS = 24, 60
-LAW = LawSettings(size_shares=20)
 
 
 @pytest.fixture(scope="module")
@@ -42,21 +36,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind in ("base", "transformer"):
         untrained(root, root / "models" / kind, kind)
     return root
-
-
-def untrained(root: Path, folder: Path, kind: str = "base", embargo: int = 1, fold: int = 1, n_folds: int = 1) -> None:
-    """Write a model folder as the trainer would, without training."""
-    shape = preset(kind, "small")
-    splits = SplitSettings(valid_frac=0.1, test_frac=0.5, embargo_windows=embargo)
-    data = build(
-        root / "data", schema_name="state18", seq_len=shape.seq_len, law=LAW, splits=splits, fold=fold, n_folds=n_folds
-    )
-    policy = MlxPolicy(folder.name, Network(shape), data.schema, data.scaler)
-    save(
-        folder, policy, golden_inputs(data, shape.seq_len, 0), cost_law=COST_LAW, law=LAW.model_dump(mode="json"),
-        dataset_id=data.dataset_id, folds=data.folds, code_version="test", seed=0, method="none",
-        created="2026-01-01T00:00:00Z", metrics={},
-    )  # fmt: skip
 
 
 def flags(place: Path, *more: str) -> list[str]:
@@ -119,15 +98,13 @@ def test_a_look_at_seen_windows_is_invalid(place: Path, capsys: pytest.CaptureFi
 
 
 def test_nothing_unseen_is_misuse_and_says_the_way_out(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = place / "models" / "base" / "manifest.json"
-    kept = path.read_text()
-    manifest = json.loads(kept)
-    manifest["folds"]["unseen_from_ns"] = 2**62
-    path.write_text(json.dumps(manifest))
+    folder, kept = place / "models" / "base", read_manifest(place / "models" / "base")
+    assert kept.folds is not None
+    write_manifest(folder, kept.model_copy(update={"folds": kept.folds.model_copy(update={"unseen_from_ns": 2**62})}))
     try:
-        assert evaluate.main(["--model", str(path.parent), "--test-data", str(place / "data")]) == 2
+        assert evaluate.main(["--model", str(folder), "--test-data", str(place / "data")]) == 2
     finally:
-        path.write_text(kept)
+        write_manifest(folder, kept)
     assert "all 24 windows asked for opened before the model's training ended" in capsys.readouterr().err
 
 
