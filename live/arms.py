@@ -64,11 +64,18 @@ def arm_from_record(record: dict[str, Any], folder: Path | None = None) -> ArmSp
         folder: where the model lies now, if not where it lay then.
 
     Raises:
-        BadArtifact: the model there is another one.
+        BadArtifact: no model is there, or another one.
     """
     if record["kind"] == "rule":
         return rule_arm(record["strategy"], **record["settings"])
-    spec = policy_arm(folder or Path(record["path"]), name=record["name"])
+    then = Path(record["path"])
+    if folder is None and not then.is_dir():
+        raise BadArtifact(
+            f"arm {record['name']}: the journal says that its model lay in {then}, and from {Path.cwd()} there is no "
+            "such folder. Pass --load DIR (--load-b DIR for the second model), where the model lies now, or start in "
+            "the folder the session was started in."
+        )
+    spec = policy_arm(folder or then, name=record["name"])
     for key in ("weights_sha256", "schema_hash"):
         if spec.record[key] != record[key]:
             raise BadArtifact(

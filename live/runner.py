@@ -59,9 +59,15 @@ def run_paper(arms: list[ArmSpec], settings: PaperSettings) -> dict[str, Any]:
         KeyboardInterrupt: passed on, after the journal got its footer.
     """
     recording = Recording(settings.data_dir)
-    windows = [m for m in recording.markets() if settings.series in (None, m.series)]
+    everything = recording.markets()
+    if not everything:
+        raise UsageError(
+            f"{settings.data_dir} holds no market window yet. Record some with `python observer.py --local-dir "
+            f"{settings.data_dir}`, or name another --data-dir."
+        )
+    windows = [m for m in everything if settings.series in (None, m.series)]
     if not windows:
-        known = ", ".join(sorted({m.series for m in recording.markets()})) or "none"
+        known = ", ".join(sorted({m.series for m in everything}))
         raise UsageError(f"{settings.data_dir} holds no window of series {settings.series!r}. It holds: {known}.")
     made_by_learning = [(spec.name, arm) for spec in arms if isinstance(arm := spec.make(), PolicyArm)]
     for name, arm in made_by_learning:

@@ -68,9 +68,14 @@ def choose_markets(recording: Recording, market: str | None) -> list[Market]:
     """The recording's windows of some symbols or series, named with commas between them, or all of them.
 
     Raises:
-        UsageError: nothing is called that.
+        UsageError: the recording is empty, or nothing is called that.
     """
     everything = recording.markets()
+    if not everything:
+        raise UsageError(
+            f"{recording.root} holds no market window yet. Record some with `python observer.py --local-dir "
+            f"{recording.root}`, or name another recording."
+        )
     if market is None:
         return everything
     known = sorted({m.symbol for m in everything} | {m.series for m in everything})

@@ -85,6 +85,15 @@ def test_an_unknown_series_is_refused_with_the_known_ones(two_series: Path) -> N
         run_paper([rule_arm("momentum")], PaperSettings(data_dir=two_series, series="doge"))
 
 
+def test_an_empty_recording_is_refused_with_the_way_to_fill_it(tmp_path: Path) -> None:
+    empty = record(tmp_path, [])
+
+    with pytest.raises(
+        UsageError, match="holds no market window yet. Record some with `python observer.py --local-dir"
+    ):
+        run_paper([rule_arm("momentum")], PaperSettings(data_dir=empty))
+
+
 def test_the_live_table_names_market_arm_position_price_profit_and_action() -> None:
     made, _ = session(buy_then_sell)
     tape = make_tape(0, 14, missing_frac=0)

@@ -86,6 +86,22 @@ def test_what_cannot_be_meant_exits_2_with_the_way_out(
     assert captured.out == ""
 
 
+def test_a_journal_replayed_in_another_folder_asks_for_its_models_by_flag(
+    models: Path, two_series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = str(tmp_path / "j")
+    monkeypatch.chdir(models)
+    args = ["--load", "base_torch", "--load-b", "tf_torch", "--data-dir", str(two_series), "--size", "5"]
+    assert main(["hybrid", *args, "--journal", journal]) == 0
+    monkeypatch.chdir(tmp_path)
+
+    assert replay([journal]) == 1
+    assert "arm base_torch: the journal says that its model lay in base_torch" in capsys.readouterr().err
+    assert replay([journal, "--load", str(models / "base_torch")]) == 1
+    assert "no such folder. Pass --load DIR (--load-b DIR for the second model)" in capsys.readouterr().err
+    assert replay([journal, "--load", str(models / "base_torch"), "--load-b", str(models / "tf_torch")]) == 0
+
+
 def test_a_damaged_model_exits_1(
     models: Path, two_series: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -142,6 +142,15 @@ def test_nothing_to_learn_from_is_refused(tmp_path: Path, recording: Path) -> No
         make(recording, market="BTC,ETH")
 
 
+def test_an_empty_recording_is_refused_with_the_way_to_fill_it(tmp_path: Path) -> None:
+    empty = record(tmp_path, [])
+
+    with pytest.raises(
+        UsageError, match="holds no market window yet. Record some with `python observer.py --local-dir"
+    ):
+        make(empty)
+
+
 def test_a_mix_of_series_with_and_without_an_underlying_is_refused(tmp_path: Path) -> None:
     tapes = [(make_tape(7, 60, index=i), 1.0) for i in range(12)]
     blind = [make_tape(8, 60, index=i, reference=False) for i in range(12)]
