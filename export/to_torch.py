@@ -64,6 +64,10 @@ def export(source: Path, output: Path, *, onnx: bool = False, data_dir: Path | N
             raise BadArtifact(f"{source} was not exported: {checked.parity.complaint()}. Nothing was written.")
         certificate = _certificate(partial, manifest, checked)
         write_certificate(partial, certificate)
+        try:
+            _import_twin(partial).load(partial)  # what a receiver does
+        except ValueError as error:
+            raise BadArtifact(f"{source} was not exported: {TWIN} refuses it: {error} Nothing was written.") from error
         partial.rename(output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -115,7 +119,7 @@ def _runtimes(folder: Path, manifest: Manifest) -> tuple[list[Runtime], dict[str
     elif (folder / TWIN).read_text() != twin_source(manifest.architecture.kind):
         missing["torch"] = f"{TWIN} is not this version's, so it was not run"
     else:
-        runtimes.append(torch_runtime(_import_twin(folder).load(folder)))
+        runtimes.append(torch_runtime(_open_twin(folder)))
     return runtimes, missing
 
 
@@ -125,6 +129,12 @@ def trained(folder: Path) -> Runtime:
     from mlx_rl.nn.device import describe
 
     return policy_runtime("mlx", load_policy(folder), device=describe())
+
+
+def _open_twin(folder: Path) -> Any:
+    """The Torch twin, before the certificate exists and before its golden record is compared."""
+    twin = _import_twin(folder)
+    return twin.open_twin(twin.build, folder)
 
 
 def _import_twin(folder: Path) -> Any:

@@ -34,5 +34,9 @@ def build(architecture: dict[str, Any]) -> Twin:
 
 
 def load(folder: str | Path) -> Twin:
-    """The trained twin of an exported folder, on the CPU, ready to run."""
+    """The trained twin of an exported folder, on the CPU, checked and ready to run.
+
+    Raises:
+        ValueError: the folder is damaged, incomplete, uncertified, or does not compute here what was recorded.
+    """
     return load_twin(build, folder)

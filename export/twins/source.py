@@ -1,11 +1,11 @@
-"""`twin.py` of an exported folder: the twin's source in one file that needs torch and safetensors only."""
+"""`twin.py` of an exported folder: the twin's source in one file that needs numpy, torch and safetensors only."""
 
 import ast
 from pathlib import Path
 
 HERE = Path(__file__).parent
 LICENSE_NOTE = "Part of mlx-rl, MIT License."
-HEAD = '''"""A trained policy as a PyTorch module, in one file that needs torch and safetensors only.
+HEAD = '''"""A trained policy as a PyTorch module, in one file that needs numpy, torch and safetensors only.
 
     import torch, twin                    # with this folder on the path
     model = twin.load(folder)
@@ -14,6 +14,7 @@ HEAD = '''"""A trained policy as a PyTorch module, in one file that needs torch 
 Inputs are float32 (is_real bool): window (B, L, F), the last L states, oldest first, missing ones in front and
 False in is_real (B, L); state (B, F), the newest state with the account's position entries. Both are scaled:
 (x - mean) / scale with `scaler` of manifest.json. certificate.json says how this was checked.
+`load` checks every file against it, refuses NaN, and replays golden.npz first; it raises ValueError and says why.
 
 {license}
 """
