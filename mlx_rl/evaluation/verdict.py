@@ -1,8 +1,8 @@
 """The words a comparison may end with, and the rule that picks one.
 
-BETTER        the whole 95 % interval of the difference lies above zero.
+BETTER        the whole interval of the difference, 95 % or more, lies above zero.
 WORSE         it lies below zero.
-NOT WORSE     the difference is above −margin with 95 % confidence; a tie in practice.
+NOT WORSE     the difference is above −margin with 95 % confidence or more; a tie in practice.
 INCONCLUSIVE  none of these; says how many clock windows would settle it.
 INVALID       the figures may not be read at all; says why.
 
@@ -66,7 +66,7 @@ def judge(found: Estimate, margin: float, *, unit: str = "USD") -> Verdict:
     """
     for_effect = windows_needed(abs(found.mean), found.deviation, found.worst)
     for_margin = windows_needed(margin, found.deviation, found.worst, alpha=0.05)
-    span = f"{found.mean:+.4g} {unit} per window, 95 % between {found.low:+.4g} and {found.high:+.4g}"
+    span = f"{found.mean:+.4g} {unit} per window, 95 % or more between {found.low:+.4g} and {found.high:+.4g}"
     if found.n_clusters < MIN_CLUSTERS:
         word: Word = "INCONCLUSIVE"
         reason = f"{span}; {found.n_clusters} clock windows are too few for any verdict ({MIN_CLUSTERS} at least)."

@@ -101,7 +101,7 @@ def against(result: dict[str, Any]) -> Any:
     figure.add_vline(x=0, line={"color": INK, "width": 1})
     look = layout(
         f"What {result['model']} earns above each trader (right of the line: more)",
-        "USD per window, 95 % interval", "", height=120 + 38 * len(rows),
+        "USD per window, with the interval of 95 % or more", "", height=120 + 38 * len(rows),
     )  # fmt: skip
     look["margin"] = {"l": 180, "r": 24, "t": 56, "b": 64}
     figure.update_layout(**look)

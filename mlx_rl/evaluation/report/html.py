@@ -145,7 +145,7 @@ def _calibration_note(result: dict[str, Any]) -> str:
 
 def _table(rows: list[dict[str, Any]]) -> str:
     head = "<tr><th>trader<th class=n>its net, USD/window<th class=n>trades/window<th class=n>model less it"
-    head += "<th class=n>95 % interval<th>the model is<th>note</tr>"
+    head += "<th class=n>interval, ≥ 95 %<th>the model is<th>note</tr>"
     body = []
     for row in rows:
         if "difference_usd" not in row:

@@ -123,7 +123,7 @@ def _against(rows: list[dict[str, Any]]) -> str:
                 f"{d['mean']:+.3f}", f"{d['low']:+.2f} to {d['high']:+.2f}", row["verdict"],
             ]
         )  # fmt: skip
-    head = ["trader", "its net USD/window", "trades/window", "model less it", "95 % interval", "model is"]
+    head = ["trader", "its net USD/window", "trades/window", "model less it", "interval, ≥ 95 %", "model is"]
     return table(cells, head)
 
 

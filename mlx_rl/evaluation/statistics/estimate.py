@@ -2,7 +2,7 @@
 
 The interval that is reported is the widest of four, side by side in `parts`, so that no single assumption can
 make a verdict: clusters (bootstrap and Student's t), autocorrelation-robust t, stationary bootstrap, and the bound
-that imagines one worst window more.
+that imagines one worst window more. Each is made for 95 %, so the widest holds the truth more often than that.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -28,14 +28,14 @@ class Estimate:
     Attributes:
         mean: mean per market window.
         se: cluster-robust standard error of the mean.
-        low, high: widest 95 % interval.
+        low, high: the widest of `parts`; holds the truth in about 95 % of samples or more.
         low_one_sided, high_one_sided: widest bounds that each err in at most 5 %.
         n_windows, n_clusters: market windows, and the clock windows they fall in.
         n_nonzero: market windows whose value is not exactly zero.
         deviation: standard deviation of one cluster's contribution, on the scale of the mean.
         worst: largest loss one cluster can bring, on the same scale; 0 where no bound is known.
         detectable: smallest true mean this sample would have found with probability 0.8.
-        parts: the intervals by name, 95 %.
+        parts: the four intervals by name, each made for 95 %.
     """
 
     mean: float
