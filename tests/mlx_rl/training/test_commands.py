@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlx_rl.artifact.folder import load
 from mlx_rl.cli import doctor, train
+from mlx_rl.nn.backend import mx
 from observer.cli.synthetic import main as synthetic
 
 
@@ -87,6 +89,35 @@ def test_the_doctor_measures_what_it_prints(
     assert result["timings"]["cpu"]["samples_per_s"] == pytest.approx(25_600)  # 256 samples in 0.01 s
     assert result["versions"]["mlx"] != "not installed"
     assert result["fastest_to_train"] in result["timings"]
+
+
+@pytest.mark.parametrize(("to_train", "to_decide"), [("gpu", "cpu"), ("cpu", "gpu")])
+def test_the_doctor_names_the_device_that_takes_less_time(
+    to_train: str, to_decide: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A machine with two devices, each faster at one of the two jobs; whatever is timed runs on the default device.
+    now: list[Any] = [mx.default_device()]
+    monkeypatch.setattr(mx, "is_available", lambda device: True)
+    monkeypatch.setattr(mx, "default_device", lambda: now[-1])
+    monkeypatch.setattr(mx, "set_default_device", now.append)
+    monkeypatch.setattr(doctor, "memory_gb", lambda: {"machine": 8.0})
+
+    def time_device(command: doctor.DoctorCommand) -> dict[str, float]:
+        device = now[-1].name
+        train_ms, decide_ms = 2.0 if device == to_train else 5.0, 0.25 if device == to_decide else 1.0
+        return {"gflops": 100.0, "train_step_ms": train_ms, "samples_per_s": 1.0, "decide_ms": decide_ms}
+
+    monkeypatch.setattr(doctor, "time_device", time_device)
+    assert doctor.main(["--model", "base", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert doctor.main(["--model", "base"]) == 0
+    shown = capsys.readouterr().out
+
+    assert set(found["timings"]) == {"cpu", "gpu"}
+    assert (found["fastest_to_train"], found["fastest_to_decide"]) == (to_train, to_decide)
+    assert f"Fastest for base default: {to_train} to train, {to_decide} to decide." in shown
+    assert ("One decision is faster on the CPU" in shown) == (to_decide == "cpu")
+    assert now[-1] is now[0]  # whoever runs next computes where it did before
 
 
 def test_the_doctor_says_what_to_install_where_the_product_is_slow() -> None:
