@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from export.parity import BAR, BATCHES, MARGIN, Parity
-from mlx_rl.artifact.checks import sha256
+from mlx_rl.artifact.checks import LEFT_BY_MACHINES, sha256
 from mlx_rl.artifact.manifest import CERTIFICATE, Manifest
 from observer.kit.console import finite
 from observer.kit.errors import BadArtifact
@@ -57,8 +57,8 @@ def make_certificate(
 
 
 def files_of(folder: Path) -> list[Path]:
-    """Everything in an exported folder but the certificate and what Python leaves beside an imported module."""
-    return sorted(p for p in folder.iterdir() if p.name not in (CERTIFICATE, "__pycache__"))
+    """Everything in an exported folder but the certificate and what machines leave in folders."""
+    return sorted(p for p in folder.iterdir() if p.name not in (CERTIFICATE, *LEFT_BY_MACHINES))
 
 
 def environment() -> dict[str, Any]:

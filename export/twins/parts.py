@@ -130,7 +130,7 @@ def check_certified(folder: Path, manifest: dict[str, Any]) -> None:
         raise ValueError(f"{folder}: certificate.json was made for other weights. Export the model again.")
     certified = certificate["files"]
     for path in sorted(folder.iterdir()):
-        if path.name not in (*certified, "certificate.json", "__pycache__"):
+        if path.name not in (*certified, "certificate.json", "__pycache__", ".DS_Store"):
             raise ValueError(f"{path}: not in certificate.json. Remove it, or export the model again.")
     for name, wanted in certified.items():
         check_hash(folder / name, wanted)

@@ -90,13 +90,16 @@ def check_laws(manifest: Manifest, where: Path) -> None:
             )
 
 
+LEFT_BY_MACHINES = (".DS_Store", "__pycache__")  # by a Mac's Finder, and by Python beside an imported module
+
+
 def check_strays(manifest: Manifest, folder: Path) -> None:
     """Refuse a folder that holds more than its kind of model folder does.
 
     Raises:
         BadArtifact: a pickle or archive beside the weights, or another file.
     """
-    known = TRAINED if manifest.exported_from is None else EXPORTED
+    known = {*(TRAINED if manifest.exported_from is None else EXPORTED), *LEFT_BY_MACHINES}
     for stray in sorted(item for item in folder.iterdir() if item.name not in known):
         if stray.suffix in REFUSED_SUFFIXES:
             raise BadArtifact(f"{stray}: {stray.suffix} is refused in a model folder; a pickle runs code. Remove it.")

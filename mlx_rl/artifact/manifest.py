@@ -24,7 +24,7 @@ FORMAT = "mlx-rl-artifact/1"
 MANIFEST, WEIGHTS, GOLDEN = "manifest.json", "weights.safetensors", "golden.npz"
 TWIN, ONNX, CERTIFICATE = "twin.py", "model.onnx", "certificate.json"
 TRAINED = {MANIFEST, WEIGHTS, GOLDEN}  # what lies in a folder as training saves it
-EXPORTED = TRAINED | {TWIN, ONNX, CERTIFICATE, "__pycache__"}  # Python leaves the last where `twin.py` is imported
+EXPORTED = TRAINED | {TWIN, ONNX, CERTIFICATE}
 SEAL = "self_sha256"  # the key of the manifest's checksum of itself
 N_ACTIONS = 3
 

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from export import to_torch
 from export.certificate import CERTIFICATE
+from export.load import load as load_exported
 from export.twins import TWINS
 from export.twins.source import twin_source
 from mlx_rl.artifact.checks import GOLDEN_INPUTS, read_golden
@@ -205,7 +206,9 @@ def test_the_twin_refuses_another_certificate(exported: Path, certificate: dict[
 @pytest.mark.parametrize("name", ["m.pkl", "notes.txt"])
 def test_the_twin_refuses_a_stray_but_not_what_importing_it_leaves(exported: Path, name: str) -> None:
     (exported / "__pycache__").mkdir(exist_ok=True)
+    (exported / ".DS_Store").write_bytes(b"a Mac was here")
     load_twin(exported)
+    load_exported(exported)
     (exported / name).write_bytes(b"")
 
     with pytest.raises(ValueError, match=rf"{name}: not in certificate.json. Remove it"):
