@@ -66,6 +66,7 @@ class Connection(WSListener):
         )  # fmt: skip
         self.decoder: Decoder = venue.decoder(plan, self.line)
         self.heard = asyncio.Event()
+        self._is_heard = False
         self.done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.asked_s = 0.0
         self._transport: WSTransport | None = None
@@ -203,7 +204,8 @@ class Connection(WSListener):
         except Exception as error:  # noqa: BLE001 - a decoder that breaks costs its connection, not the recorder
             self._decoder_failed(error)
             return
-        if is_data and not self.heard.is_set():
+        if is_data and not self._is_heard:
+            self._is_heard = True
             self.heard.set()
 
     def _leave(self, payload: bytes, transport: WSTransport) -> None:
@@ -215,10 +217,12 @@ class Connection(WSListener):
 
     def _take_left(self, transport: WSTransport) -> None:
         """One turn's worth of what was left; the socket is read on when nothing is."""
-        self._n_taken = 0
-        while self._left and self._n_taken < _TAKE:
-            self._n_taken += 1
-            self._take(self._left.popleft())
+        self._n_taken = min(len(self._left), _TAKE)
+        take, left = self._take, self._left
+        for _ in range(self._n_taken):
+            if not left:  # a decoder that broke has left nothing
+                break
+            take(left.popleft())
         if self._left:
             asyncio.get_running_loop().call_soon(self._take_left, transport)
         elif not transport.is_disconnected:
