@@ -344,7 +344,7 @@ def test_crossed_ticks_are_refused_as_an_importer_would(recorder: ScriptedRecord
     compact(tmp_path, START_NS)
 
     assert refused(tmp_path) == {("tick", "crossed quotes (bid >= ask)"): 2}
-    assert gaps(tmp_path) == [("m", 10.5, 11.0, "crossed quotes (bid >= ask)")]
+    assert gaps(tmp_path) == [("m", 10.5, 11.5, "crossed quotes (bid >= ask)")]
 
 
 def test_a_window_that_breaks_a_law_is_left_out_and_does_not_stop_the_others(
