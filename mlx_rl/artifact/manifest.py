@@ -34,7 +34,7 @@ Activation = Literal["relu", "gelu", "tanh"]
 class TransformerArchitecture(BaseModel):
     """Self-attention over the last `seq_len` states; the last state's token is the encoding."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["transformer"] = "transformer"
     n_features: int = Field(default=18, ge=1, description="numbers in one state")
@@ -59,7 +59,7 @@ class TransformerArchitecture(BaseModel):
 class BaseArchitecture(BaseModel):
     """The last five states side by side through a two-layer network."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["base"] = "base"
     n_features: int = Field(default=18, ge=1, description="numbers in one state")
@@ -143,7 +143,7 @@ def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
 class SchemaRecord(BaseModel):
     """The feature schema a model was trained with, as it was then."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     params: dict[str, Any]
@@ -154,7 +154,7 @@ class SchemaRecord(BaseModel):
 class Manifest(BaseModel):
     """`manifest.json` of a model folder."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: Literal["mlx-rl-artifact/1"] = FORMAT
     name: str

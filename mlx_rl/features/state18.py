@@ -15,7 +15,7 @@ from mlx_rl.features.schema import Column, FeatureSchema
 class State18Params(BaseModel):
     """Parameters of state18; they are part of the schema's hash."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     reference: Literal["underlying", "own_mid"] = Field(
         default="underlying",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 class ObserveSettings(BaseModel):
     """What to record, how often, and where to."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     markets: str = Field(
         default="all", description="which markets: all, or symbols and tags (BTC,ETH or crypto,politics,sports)"

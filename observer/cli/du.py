@@ -16,7 +16,7 @@ ABOUT = (
 class UsageSettings(BaseModel):
     """Which recording, and the price."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data_dir: Path = Field(default=Path("data"), description="folder of the recording; only read")
     usd_per_gb_month: float = Field(

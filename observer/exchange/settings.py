@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class ExchangeSettings(BaseModel):
     """A loopback exchange."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     port: int = Field(default=0, ge=0, le=65_535, description="port on 127.0.0.1; 0 takes a free one")
     seed: int = Field(default=0, ge=0, description="same seed and --start, same markets")

@@ -71,7 +71,7 @@ GridPrice = Annotated[float, AfterValidator(_on_the_grid)]
 class SyntheticSettings(BaseModel):
     """What every synthetic market lets you set."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     windows: int = Field(default=200, ge=1, description="market windows to make, one per quarter-hour")
     ticks_per_window: int = Field(default=1800, ge=2, description="ticks in each window")
