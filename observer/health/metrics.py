@@ -46,7 +46,7 @@ _VENUE_GAUGES = (
 _VENUE_COUNTERS = ("messages", "payload_bytes", "events", "gaps", "reconnects")
 _VENUE_TABLES = {"refused": "reason", "unknown": "event", "closed": "reason"}
 _UPLOAD_GAUGES = ("pending_files", "pending_bytes", "oldest_unuploaded_s")
-_UPLOAD_COUNTERS = ("uploaded_files", "uploaded_bytes")
+_UPLOAD_COUNTERS = ("uploaded_files", "uploaded_bytes", "pruned_files", "pruned_bytes")
 
 
 class StatusCollector(Collector):
@@ -72,7 +72,10 @@ class StatusCollector(Collector):
         yield GaugeMetricFamily(f"{_PREFIX}_healthy", "1 where nothing is wrong", value=not complaints(status))
         yield from self._venues(status["venues"])
         yield self._helpers(status)
-        upload = status["upload"]
+        compaction, upload = status["compaction"], status["upload"]
+        if compaction is not None:
+            text = "bytes of sealed segments that are not compacted yet, or kept for open windows"
+            yield GaugeMetricFamily(f"{_PREFIX}_compaction_waiting_bytes", text, value=compaction["waiting_bytes"])
         if upload is not None:
             for name in _UPLOAD_GAUGES:
                 yield GaugeMetricFamily(f"{_PREFIX}_upload_{name}", name.replace("_", " "), value=upload[name])

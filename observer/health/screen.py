@@ -110,7 +110,9 @@ def _caption(status: dict[str, Any], spool: dict[str, Any]) -> str:
         f"log {log['bytes_written'] / 1e6:.1f} MB", f"queued {spool['queued_bytes'] / 1e3:.0f} kB",
         f"fsync p99 {log['fsync_ms_p99']:.1f} ms", f"memory {status['rss_mb']:.0f} MB",
     ]  # fmt: skip
-    upload = status["upload"]
+    compaction, upload = status["compaction"], status["upload"]
+    if compaction is not None:
+        parts.append(f"to compact {compaction['waiting_bytes'] / 1e6:.0f} MB")
     if upload is not None:
         parts.append(f"upload {upload['state']}, {upload['pending_files']} files wait")
     return "  ".join(parts)

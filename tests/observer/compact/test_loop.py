@@ -47,14 +47,17 @@ def test_it_compacts_goes_on_after_a_failure_yields_and_ends_at_once_on_sigterm(
     lock = FolderLock(folder)
     lock.take()  # somebody imports into the recording
     process = subprocess.Popen([*LOOP, str(folder)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    sealed = sum(path.stat().st_size for path in folder.glob("spool/*/wal/*.wal"))
     try:
         assert process.stderr is not None
         first = process.stderr.readline()
         until(lambda: told(folder)["failing_since_ns"] > 0, "the report of it")
+        waits = told(folder)["waiting_bytes"]
         nice = os.getpriority(os.PRIO_PROCESS, process.pid)
         lock.release()
         until(lambda: not list(folder.glob("spool/*/wal/*")), "compaction")
         until(lambda: told(folder)["failing_since_ns"] == 0, "the report that all is well")
+        left = told(folder)["waiting_bytes"]
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         code = process.wait(timeout=10)
@@ -67,6 +70,8 @@ def test_it_compacts_goes_on_after_a_failure_yields_and_ends_at_once_on_sigterm(
     assert (code, nice) == (0, min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10))
     assert took_s < 5
     assert len(Recording(folder).markets()) == 1
+    assert (waits, left) == (sealed, 0)
+    assert sealed > 0
     assert "is being written by another process" in told(folder)["last_error"]["text"]
 
 

@@ -155,13 +155,16 @@ def test_metrics_parse_and_carry_the_numbers(served: tuple[HealthServer, list]) 
 
 def test_metrics_tell_of_trouble_and_of_the_upload(served: tuple[HealthServer, list]) -> None:
     server, box = served
-    box[0] = changed("upload", upload(oldest_unuploaded_s=9000.0, uploaded_bytes=7))
+    box[0] = changed("upload", upload(oldest_unuploaded_s=9000.0, uploaded_bytes=7, pruned_bytes=5))
+    box[0]["compaction"] = {"updated_ns": time.time_ns(), "failing_since_ns": 0, "waiting_bytes": 3_000_000}
     _, body = get(server.port, "/metrics")
     samples = {sample.name: sample.value for f in text_string_to_metric_families(body) for sample in f.samples}
 
     assert samples["mlx_rl_observer_healthy"] == 0
     assert samples["mlx_rl_observer_upload_oldest_unuploaded_s"] == 9000.0
     assert samples["mlx_rl_observer_upload_uploaded_bytes_total"] == 7
+    assert samples["mlx_rl_observer_upload_pruned_bytes_total"] == 5
+    assert samples["mlx_rl_observer_compaction_waiting_bytes"] == 3_000_000
     assert samples["mlx_rl_observer_pending_outcomes"] == 1
 
 
