@@ -65,6 +65,7 @@ class Connection(WSListener):
             send=self.send, fetch=lambda instrument: fetch(self, instrument), reopen=self.close,
         )  # fmt: skip
         self.decoder: Decoder = venue.decoder(plan, self.line)
+        self._receive, self._read = self.line.receive, self.decoder.message
         self.heard = asyncio.Event()
         self._is_heard = False
         self.done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -200,7 +201,7 @@ class Connection(WSListener):
 
     def _take(self, payload: bytes) -> None:
         try:
-            is_data = self.line.receive(payload, self.decoder.message)
+            is_data = self._receive(payload, self._read)
         except Exception as error:  # noqa: BLE001 - a decoder that breaks costs its connection, not the recorder
             self._decoder_failed(error)
             return

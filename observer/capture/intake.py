@@ -32,6 +32,7 @@ from observer.store.market_rows import market_row
 
 TRADES_REMEMBERED = 20_000
 OUTCOMES_REMEMBERED = 5_000
+NEVER_NS = 2**63 - 1
 OutcomeKind = Literal["official", "inferred", "synthetic"]
 
 
@@ -49,7 +50,8 @@ class Intake:
     Attributes:
         raws, events, ticks, notes: the batch in the making; the lists stay the same objects when it is taken away.
         preamble: notes that name everything alive, swapped as a whole, for whoever starts a new segment.
-        before: called with a frame's time before the frame is read, so that a tick that is due comes first.
+        due_ns, before: `before` is called with the time of a frame that arrives at `due_ns` or later, before the frame
+            is read, so that a tick that is due comes first.
         ended: called with a market's id when its outcome has come.
 
     Args:
@@ -64,6 +66,7 @@ class Intake:
         self.ticks: list[Any] = []
         self.notes: list[Note] = []
         self.preamble: tuple[Note, ...] = ()
+        self.due_ns = NEVER_NS
         self.before: Callable[[int], None] = lambda recv_ns: None
         self.ended: Callable[[str], None] = lambda market_id: None
         self.instruments: dict[int, Instrument] = {}

@@ -63,7 +63,8 @@ class LiveLine:
             Whether it was data.
         """
         self.recv_ns = recv_ns = self._clock()
-        self._intake.before(recv_ns)
+        if recv_ns >= self._intake.due_ns:
+            self._intake.before(recv_ns)
         self._raws.append((self.number, recv_ns, payload))
         events_before = len(self._events)
         self._venue_ns = UNKNOWN_NS

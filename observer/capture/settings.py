@@ -27,6 +27,7 @@ class ObserveSettings(BaseModel):
     keep_local_days: float = Field(
         default=7.0,
         ge=0,
+        allow_inf_nan=True,
         description="with --s3-bucket: delete raw frames and events here after so many days, once the bucket keeps "
         "them; sooner where the disk runs low; 0 is as soon as it is safe, inf only where the disk runs low",
     )

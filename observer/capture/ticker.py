@@ -32,7 +32,7 @@ class OpenMarket:
 
 
 class Ticker:
-    """Takes the ticks of all open markets.
+    """Takes the ticks of all open markets; the next one is due at `intake.due_ns`.
 
     Args:
         intake: where ticks go.
@@ -42,7 +42,7 @@ class Ticker:
     def __init__(self, intake: Intake, tick_ns: int) -> None:
         self._intake, self.tick_ns = intake, tick_ns
         self.markets: dict[str, OpenMarket] = {}
-        self.next_ns = self._after(intake.clock.now_ns())
+        intake.due_ns = self._after(intake.clock.now_ns())
         intake.before = self.catch_up
 
     def add(self, listing: Listing, number: int) -> None:
@@ -62,13 +62,14 @@ class Ticker:
 
     def catch_up(self, now_ns: int) -> None:
         """Take every tick that is due at `now_ns`, oldest first; called before each frame and by the timer."""
-        while now_ns >= self.next_ns:
-            tick_ns = self.next_ns
+        intake = self._intake
+        while now_ns >= intake.due_ns:
+            tick_ns = intake.due_ns
             if now_ns - tick_ns > 20 * self.tick_ns:  # asleep: a gap, not a burst of equal rows
-                self.next_ns = self._after(now_ns)
-                self._intake.dropped("ticks", (self.next_ns - tick_ns) // self.tick_ns, tick_ns, now_ns, "asleep")
+                intake.due_ns = self._after(now_ns)
+                intake.dropped("ticks", (intake.due_ns - tick_ns) // self.tick_ns, tick_ns, now_ns, "asleep")
                 return
-            self.next_ns = tick_ns + self.tick_ns
+            intake.due_ns = tick_ns + self.tick_ns
             self._take(tick_ns, now_ns - tick_ns)
 
     def _take(self, tick_ns: int, late_ns: int) -> None:

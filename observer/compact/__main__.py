@@ -37,7 +37,7 @@ ABOUT = (
 class LoopSettings(BaseModel):
     """Which folder, and how often."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     local_dir: Path = Field(default=Path("./data"), description="folder that the recorder writes to")
     every: float = Field(default=10.0, gt=0, le=3600, description="seconds between passes")

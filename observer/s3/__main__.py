@@ -39,7 +39,7 @@ _ONCE_PASSES, _ONCE_WAIT_S = 60, 0.5
 class UploadSettings(BaseModel):
     """What to upload, and where to."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     local_dir: Path = Field(
         description="data folder; only read, but for DIR/.upload, DIR/spool/upload.json and --keep-local-days"
@@ -54,6 +54,7 @@ class UploadSettings(BaseModel):
     keep_local_days: float | None = Field(
         default=None,
         ge=0,
+        allow_inf_nan=True,
         description="delete raw frames and events here after so many days, once the bucket keeps them; sooner where "
         "the disk runs low; none keeps all",
     )

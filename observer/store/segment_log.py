@@ -30,6 +30,7 @@ from observer.store.watermarks import Level, Watermarks
 DISK_FILLING = "disk filling"
 ROLL_DELAY_S = 5
 CHECK_S = 1.0  # between looks at the free space
+GROUP_S = 0.5  # batches that wait for the disk are forced to it together, after so long at the latest
 RETRY_S = 5.0  # after a write found the disk full though it seemed to have room (a quota)
 _SYNCS_KEPT = 1_000
 
@@ -102,6 +103,7 @@ class SegmentLog:
         self._written = self._durable = (-1, 0)  # number, wall_ns
         self._unsynced_since_s: float | None = None
         self._sync_ms: list[float] = []
+        self._sync_ms_p99 = self._sync_ms_max = 0.0
         self._n_syncs = self._sealed = self._errors = self._sealed_bytes = 0
         self._space_level, self._free_bytes = Level.OK, -1
         self._next_check_s = float("-inf")
@@ -110,13 +112,14 @@ class SegmentLog:
         self._pause = Pause()
         fs.make_folder(self._wal)
 
-    def write(self, batch: Batch, preamble: Sequence[Note], now_s: float) -> None:
+    def write(self, batch: Batch, preamble: Sequence[Note], now_s: float, *, is_last: bool = True) -> None:
         """Write a batch, or count it where the disk has no room; it is changed on the way.
 
         Args:
             batch: its number is given here.
             preamble: what a reader must know before it, if it is the first of its segment.
             now_s: the time.
+            is_last: no other batch waits to be written.
 
         Raises:
             StorageFailed: the disk does not work; nothing more may be written.
@@ -126,7 +129,7 @@ class SegmentLog:
             self._pause.skip(batch, self._written[1])
         else:
             self._write_or_pause(batch, preamble, now_s)
-        self._sync_if_due(now_s)
+        self._sync_if_due(now_s, at_least_s=0.0 if is_last else GROUP_S)
         self._publish()
 
     def maintain(self, now_s: float) -> None:
@@ -245,10 +248,10 @@ class SegmentLog:
             self._seal_if_room()  # may have got its end mark: nothing can follow in it
             self._is_paused = self._segment is not None
 
-    def _sync_if_due(self, now_s: float) -> None:
+    def _sync_if_due(self, now_s: float, *, at_least_s: float = 0.0) -> None:
         if self._rules.sync_s is None or self._segment is None or self._unsynced_since_s is None:
             return
-        if now_s - self._unsynced_since_s >= self._rules.sync_s:
+        if now_s - self._unsynced_since_s >= max(self._rules.sync_s, at_least_s):
             self._timed(self._segment.sync)
             self._mark_durable()
 
@@ -265,10 +268,11 @@ class SegmentLog:
         else:
             self._sync_ms[self._n_syncs % _SYNCS_KEPT] = took_ms
         self._n_syncs += 1
+        in_order = sorted(self._sync_ms)
+        self._sync_ms_p99, self._sync_ms_max = in_order[int(0.99 * len(in_order))], in_order[-1]
 
     def _publish(self) -> None:
         segment = self._segment
-        in_order = sorted(self._sync_ms)
         self.state = LogState(
             segment="" if segment is None else segment.path.name,
             written_number=self._written[0],
@@ -279,8 +283,8 @@ class SegmentLog:
             segments_sealed=self._sealed,
             level=Level.STOPPED if self._is_paused else self._space_level,
             free_bytes=self._free_bytes,
-            fsync_ms_p99=in_order[int(0.99 * len(in_order))] if in_order else 0.0,
-            fsync_ms_max=in_order[-1] if in_order else 0.0,
+            fsync_ms_p99=self._sync_ms_p99,
+            fsync_ms_max=self._sync_ms_max,
             write_errors=self._errors + (0 if segment is None else segment.short_writes),
             skipped_rows=tuple(self._pause.rows.items()),
         )

@@ -154,7 +154,7 @@ class Spool:
                 if waiting is None:
                     log.maintain(time.monotonic())
                 else:
-                    log.write(waiting.batch, waiting.preamble, time.monotonic())
+                    log.write(waiting.batch, waiting.preamble, time.monotonic(), is_last=not len(queue))
             log.close()
         except Exception as error:  # noqa: BLE001 - the next put must raise it, whatever it is: nothing is written now
             self._failure = error

@@ -94,9 +94,9 @@ def _record(folder: Path) -> dict[str, Any]:
     kinds: Counter[str] = Counter()
     for recv_ns, payload in [*frames, (OPEN_NS + (WINDOW_S + 5) * NS_PER_S, b"")]:
         now[0] = recv_ns
-        due_ns = ticker.next_ns
+        due_ns = intake.due_ns
         ticker.catch_up(recv_ns)
-        if ticker.next_ns != due_ns:
+        if intake.due_ns != due_ns:
             log.write(intake.take(), intake.preamble, recv_ns / NS_PER_S)
         if payload:
             line.receive(payload, decoder.message)

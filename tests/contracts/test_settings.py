@@ -23,8 +23,7 @@ def models() -> Iterator[type[BaseModel]]:
     names = {package.__name__ for package in packages}
     for package in packages:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not module.name.endswith("__main__"):
-                import_module(module.name)
+            import_module(module.name)
     waiting = [BaseModel]
     while waiting:
         for model in waiting.pop().__subclasses__():

@@ -8,13 +8,14 @@ from prometheus_client import generate_latest
 
 from observer.health.metrics import registry
 from tests.deploy.rendered import ROOT
-from tests.observer.health.test_health import WELL, upload
+from tests.observer.health.test_health import WELL, compaction, upload
 
 PAGES = [ROOT / "docs/how-to" / f"{name}.md" for name in ("run-on-ec2", "run-on-a-mac", "watch-the-recorder")]
 
 
 def test_every_metric_that_an_alert_asks_for_is_served() -> None:
-    served = generate_latest(registry(lambda: WELL | {"upload": upload()})).decode()
+    status = WELL | {"upload": upload(), "compaction": compaction()}
+    served = generate_latest(registry(lambda: status)).decode()
     asked = set(re.findall(r"mlx_rl_observer_\w+", (ROOT / "docs/how-to/watch-the-recorder.md").read_text()))
 
     assert len(asked) > 5

@@ -283,7 +283,7 @@ def test_a_terminal_that_is_gone_is_no_end(tmp_path: Path) -> None:
 def test_ticks_that_are_always_late_leave_room_for_everything_else(tmp_path: Path) -> None:
     def before(daemon: Daemon, venue: TinyVenue) -> None:
         daemon.ticker.catch_up = lambda now_ns: None  # type: ignore[method-assign]
-        daemon.ticker.next_ns = 0
+        daemon.intake.due_ns = 0
 
     async def do(daemon: Daemon, server: TinyServer) -> None:
         await until(lambda: daemon.latest, "a status")

@@ -148,7 +148,7 @@ def test_a_sleep_is_a_gap_and_not_a_burst_of_equal_rows() -> None:
     rig.ticker.catch_up(rig.clock.now_ns())
 
     assert rig.intake.ticks == []
-    assert rig.ticker.next_ns == OPEN_NS + 121 * TICK_NS
+    assert rig.intake.due_ns == OPEN_NS + 121 * TICK_NS
     (dropped,) = (n for n in rig.intake.notes if isinstance(n, Dropped))
     assert (dropped.rows, dropped.start_ns) == (120, OPEN_NS + TICK_NS)
 

@@ -119,12 +119,12 @@ class ScriptedRecorder:
         end_ns = START_NS + round(until_s * NS_PER_S)
         while self.now_ns < end_ns:
             self.now_ns = min(end_ns, self.now_ns + round(self.rng.expovariate(frames_per_s) * NS_PER_S) + 1)
-            next_ns = self.ticker.next_ns
+            due_ns = self.intake.due_ns
             if instruments and self.now_ns < end_ns:
                 self._change(self.rng.choice(instruments), trades=trades)
             else:
                 self.ticker.catch_up(self.now_ns)
-            if self.ticker.next_ns != next_ns:
+            if self.intake.due_ns != due_ns:
                 self.write()
 
     def write(self) -> None:

@@ -64,6 +64,11 @@ def upload(*, failing_for_s: float = 0.0, silent_for_s: float = 0.0, **changed: 
     return asdict(status) | {"updated_ns": now_ns - round(silent_for_s * NS_PER_S)}
 
 
+def compaction(*, waiting_bytes: int = 0) -> dict[str, Any]:
+    """What a compactor says of itself."""
+    return {"updated_ns": time.time_ns(), "failing_since_ns": 0, "last_error": None, "waiting_bytes": waiting_bytes}
+
+
 def test_a_well_recorder_has_no_complaint() -> None:
     assert complaints(WELL) == []
 
@@ -156,7 +161,7 @@ def test_metrics_parse_and_carry_the_numbers(served: tuple[HealthServer, list]) 
 def test_metrics_tell_of_trouble_and_of_the_upload(served: tuple[HealthServer, list]) -> None:
     server, box = served
     box[0] = changed("upload", upload(oldest_unuploaded_s=9000.0, uploaded_bytes=7, pruned_bytes=5))
-    box[0]["compaction"] = {"updated_ns": time.time_ns(), "failing_since_ns": 0, "waiting_bytes": 3_000_000}
+    box[0]["compaction"] = compaction(waiting_bytes=3_000_000)
     _, body = get(server.port, "/metrics")
     samples = {sample.name: sample.value for f in text_string_to_metric_families(body) for sample in f.samples}
 

@@ -10,7 +10,7 @@ from observer.kit.errors import StorageFailed
 from observer.store.batch import Batch, Dropped, GapSeen, Lateness, OutcomeSeen, Quarantined
 from observer.store.pause import MAX_CARRIED, Pause
 from observer.store.segment import SEALED, read_header, read_segment
-from observer.store.segment_log import RETRY_S, LogRules, SegmentLog
+from observer.store.segment_log import GROUP_S, RETRY_S, LogRules, SegmentLog
 from observer.store.segment_writer import RESERVE_BYTES
 from observer.store.watermarks import Level, Watermarks
 from tests.samples.batches import ALIVE, QUARTER_NS, make_batch
@@ -84,6 +84,17 @@ def test_durability_decides_when_batches_are_forced_to_the_disk(sync_s: float | 
 
     assert disk.calls.count("sync") == 1 + syncs  # one for the new segment's header
     assert (log.state.written_number, log.state.durable_number) == (7, durable)
+
+
+def test_batches_that_wait_are_forced_to_the_disk_together_but_never_late() -> None:
+    disk = CrashDisk()
+    log = make_log(disk, 0.0)
+    durable: list[int] = []
+    for index, at_s in enumerate([0.0, 0.1, 0.2, GROUP_S, GROUP_S + 0.1, GROUP_S + 0.2]):
+        log.write(make_batch(index), ALIVE, at_s, is_last=index == 5)
+        durable.append(log.state.durable_number)
+
+    assert durable == [-1, -1, -1, 3, 3, 5]
 
 
 def test_without_a_new_batch_the_last_one_is_synced_in_time() -> None:

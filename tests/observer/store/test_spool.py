@@ -56,6 +56,24 @@ def test_a_segment_names_what_was_alive_when_its_first_batch_began() -> None:
     assert [note.conn for note in firsts if isinstance(note, Connected)] == [1, 2]
 
 
+def test_a_slow_disk_takes_what_waits_with_one_sync() -> None:
+    disk, slow = CrashDisk(), threading.Event()
+    spool = Spool(SPOOL, "run", lambda: ALIVE, durability="tick", fs=disk)
+    spool.put(make_batch(0))
+    wait_until(lambda: spool.state().log.durable_number == 0)
+    synced = disk.calls.count("sync")
+    disk.fault = lambda call: None if call != "sync" else slow.wait(10) and None
+    spool.put(make_batch(1))
+    wait_until(lambda: disk.calls.count("sync") == synced + 1)
+    for index in range(2, 12):
+        spool.put(make_batch(index))
+    slow.set()
+    wait_until(lambda: spool.state().log.durable_number == 11)
+
+    assert disk.calls.count("sync") == synced + 2
+    spool.close()
+
+
 def test_an_io_error_reaches_the_next_put_and_nothing_is_written_again() -> None:
     disk = CrashDisk()
     spool = Spool(SPOOL, "run", lambda: ALIVE, durability="tick", fs=disk)
