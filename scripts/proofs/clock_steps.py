@@ -35,7 +35,7 @@ def control() -> Measurement:
 def _run(how: str) -> Measurement:
     with tempfile.TemporaryDirectory() as name:
         folder, offset = Path(name) / "data", Path(name) / "offset"
-        offset.write_text("0")
+        _step(offset, 0)
         environment = {_FILE: str(offset), "MLX_RL_PROOF_HOW": how}
         flags = ("--markets", "btc", "--venues", "polymarket")
         with (
@@ -43,7 +43,7 @@ def _run(how: str) -> Measurement:
             observer(folder, served.url, *flags, env=environment, module="scripts.proofs.clock_steps") as running,
         ):
             for seconds in OFFSETS_S:
-                offset.write_text(str(seconds * NS_PER_S))
+                _step(offset, seconds)
                 time.sleep(PHASE_S)
             running.stop()
         notes = [note for batch in logged(folder) for note in batch.notes]
@@ -59,6 +59,13 @@ def _run(how: str) -> Measurement:
     return Measurement(bad, 0, "broken ticks and unnoted steps", bad == 0 and enough, detail)
 
 
+def _step(file: Path, seconds: int) -> None:
+    """Set the offset as a whole: a file that is read half written would be a step that nobody made."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text(str(seconds * NS_PER_S))
+    fresh.replace(file)
+
+
 def _observe() -> int:
     """The observer under a wall clock that a file can step."""
     from observer.capture import clock as clock_module
@@ -68,7 +75,7 @@ def _observe() -> int:
     file = Path(os.environ[_FILE])
 
     def wall_ns() -> int:
-        return time.time_ns() + int(file.read_text() or 0)
+        return time.time_ns() + int(file.read_text())
 
     clock = clock_module.Clock(wall_ns=wall_ns)
     if os.environ["MLX_RL_PROOF_HOW"] == "gullible":
