@@ -22,6 +22,7 @@ from observer.exchange.server import Exchange
 from observer.exchange.settings import ExchangeSettings
 from observer.exchange.venues import coinbase
 from observer.exchange.venues.polymarket import market_socket
+from observer.kit.clock import NS_PER_MS
 from observer.kit.errors import ToolkitError, UsageError
 from observer.venues.urls import URLS, at_exchange
 from tests.observer.exchange.readers import KalshiReader, PolymarketReader, true_levels
@@ -215,6 +216,20 @@ def test_binance_announces_the_end_of_the_day_and_then_leaves(child: Child) -> N
 
     assert any(json.loads(text).get("e") == "serverShutdown" for text in said)
     assert code == 1001
+
+
+def test_binance_futures_send_nothing_after_the_cut_that_the_log_tells_of(child: Child) -> None:
+    async def read() -> tuple[list[str], int | None]:
+        async with connect(url(child, "binance-usdm.ws") + "/public/ws/btcusdt@depth@100ms") as ws:
+            await ws.recv()
+            child.post("/control/faults", {"kind": "day_cut", "venue": "binance-usdm"})
+            return await until_closed(ws)
+
+    said, code = asyncio.run(read())
+
+    cut = next(entry for entry in child.get("/control/log") if entry["kind"] == "day_cut")
+    assert code == 1001
+    assert all(json.loads(text)["E"] * NS_PER_MS <= cut["start_ns"] for text in said)
 
 
 @pytest.mark.parametrize(("status", "retry_after_s"), [(429, 7), (503, 0), (403, 0), (451, 0)])

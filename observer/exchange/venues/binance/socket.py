@@ -17,7 +17,8 @@ from observer.kit.clock import NS_PER_S
 
 _DAY_NS = 86_400 * NS_PER_S
 _MOST_STREAMS = 1_024
-_SHUTDOWN_S = 0.5
+_SHUTDOWN_S = 0.5  # from the announcement to the end
+_DAY_OVER = "24 h are over"
 
 
 class BinanceSocket:
@@ -138,13 +139,15 @@ class BinanceSession:
         self.peer.close(1008, "slow consumer")
 
     def cut(self) -> None:
-        """A day is over: announced on spot, then the connection goes."""
+        """A day is over: the connection goes, on spot a while after it was announced."""
         if not self._is_open:
             return
-        if not self.socket.is_futures:
-            raw = json_bytes({"e": "serverShutdown", "E": ms(self.socket.floor.stamp_ns(self.socket.venue))})
-            self.peer.control(b'{"stream":"!serverShutdown","data":%b}' % raw if self._is_combined else raw)
-        self.peer.after_s(_SHUTDOWN_S, lambda: self.peer.close(1001, "24 h are over"))
+        if self.socket.is_futures:
+            self.peer.close(1001, _DAY_OVER)
+            return
+        raw = json_bytes({"e": "serverShutdown", "E": ms(self.socket.floor.stamp_ns(self.socket.venue))})
+        self.peer.control(b'{"stream":"!serverShutdown","data":%b}' % raw if self._is_combined else raw)
+        self.peer.after_s(_SHUTDOWN_S, lambda: self.peer.close(1001, _DAY_OVER))
 
     def _subscribe(self, names: list[str]) -> None:
         if len(self._names) + len(names) > _MOST_STREAMS:
