@@ -73,6 +73,11 @@ class Book:
         bids, asks = self._keys
         return (bids[-1] if bids else 0) == best_bid and (-asks[-1] if asks else 0) == best_ask
 
+    def holds(self, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]]) -> bool:
+        """Whether these levels, those of size zero aside, are the whole book."""
+        bid_sizes, ask_sizes = self._sizes
+        return bid_sizes == {p: s for p, s in bids if s} and ask_sizes == {p: s for p, s in asks if s}
+
     @property
     def is_crossed(self) -> bool:
         """Whether the best bid reaches the best ask."""

@@ -42,6 +42,8 @@ class Instrument:
         seen_ns: when its book last changed; what was lost can only have been lost since.
         confirmed_ns: when its whole book was last known to be right, by a snapshot or by REST.
         agreed_ns: when its best prices last were what the venue stated. doubted_ns: since when they are not, or 0.
+        taken_ns: when its owner took it over from a connection that fed it until then, or 0.
+        is_unlike: whether the book that its owner took over with was not the one held.
     """
 
     venue: str
@@ -57,6 +59,8 @@ class Instrument:
     confirmed_ns: int = 0
     agreed_ns: int = 0
     doubted_ns: int = 0
+    taken_ns: int = 0
+    is_unlike: bool = False
 
 
 @dataclass(frozen=True, slots=True)

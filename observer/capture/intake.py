@@ -33,6 +33,7 @@ from observer.store.market_rows import market_row
 TRADES_REMEMBERED = 20_000
 OUTCOMES_REMEMBERED = 5_000
 NEVER_NS = 2**63 - 1
+MUTE = "mute before the next connection took over"
 OutcomeKind = Literal["official", "inferred", "synthetic"]
 
 
@@ -146,6 +147,11 @@ class Intake:
             self.notes.append(
                 GapSeen(instrument.number, instrument.market_id, gap.start_ns, max(now_ns, gap.start_ns), gap.reason)
             )
+
+    def missed(self, instrument: Instrument, start_ns: int, end_ns: int, reason: str) -> None:
+        """A span that turns out to have been a gap only after it has ended; the book is known by now."""
+        self.counters.of(instrument.venue).gaps += 1
+        self.notes.append(GapSeen(instrument.number, instrument.market_id, start_ns, end_ns, reason))
 
     def is_new_trade(self, instrument: Instrument, trade_id: str) -> bool:
         """Whether this trade was not seen before: overlapping and new connections send the same ones.

@@ -97,7 +97,8 @@ class LiveLine:
         """A whole book; the newest connection that sends one owns the instrument from here on."""
         if instrument.owner > self.number:
             return
-        instrument.owner = self.number
+        if instrument.owner != self.number:
+            self._take_over(instrument, is_unlike=not instrument.book.holds(bids, asks))
         instrument.seen_ns = instrument.confirmed_ns = instrument.agreed_ns = self.recv_ns
         instrument.doubted_ns = 0
         instrument.book.replace(bids, asks)
@@ -127,7 +128,9 @@ class LiveLine:
         """A bare price of an underlying; the newest connection that sends one owns the instrument."""
         if instrument.owner > self.number:
             return
-        instrument.owner = self.number
+        if instrument.owner != self.number:
+            self._take_over(instrument, is_unlike=False)
+        instrument.seen_ns = self.recv_ns
         if instrument.number in self._intake.gaps:
             self._intake.close_gap(instrument, self.recv_ns)
         self._events.append((PRICE, self.number, instrument.number, self.recv_ns, venue_ns, price))
@@ -184,6 +187,13 @@ class LiveLine:
     def changed(self, market_id: str, field_name: str, value: str) -> None:
         """Note that a market changed."""
         self._intake.changed(market_id, field_name, value)
+
+    def _take_over(self, instrument: Instrument, *, is_unlike: bool) -> None:
+        """Own an instrument; the stream judges whether the connection before this one fed it to the last."""
+        was_fed = instrument.owner >= 0 and instrument.number not in self._intake.gaps
+        instrument.taken_ns = self.recv_ns if was_fed else 0
+        instrument.is_unlike = is_unlike
+        instrument.owner = self.number
 
     def _check_doubts(self) -> None:
         """Hold the books against what the message said last of each instrument; doubts that last become losses."""

@@ -7,7 +7,7 @@ those of the recording, the events and ticks are, number by number, the recorded
 
 from observer.capture.clock import Anchor, Clock
 from observer.capture.counters import Counters
-from observer.capture.intake import Intake
+from observer.capture.intake import MUTE, Intake
 from observer.capture.line import LiveLine
 from observer.capture.ticker import Ticker
 from observer.ports import Decoder, Instrument, Listing, StreamPlan, Venue
@@ -18,6 +18,7 @@ from observer.store.batch import (
     Denied,
     Disconnected,
     Dropped,
+    GapSeen,
     InstrumentSeen,
     Lateness,
     MarketChanged,
@@ -70,6 +71,9 @@ class Replayer:
             case Denied():
                 if (instrument := self._instruments.get(note.ins)) is not None:
                     self.intake.deny(instrument, note.since_ns, note.reason)
+            case GapSeen() if note.reason == MUTE:
+                if (instrument := self._instruments.get(note.ins)) is not None:
+                    self.intake.missed(instrument, note.start_ns, note.end_ns, note.reason)
             case _ if isinstance(note, _AS_THEY_ARE):
                 self.intake.notes.append(note)
             case _:

@@ -101,7 +101,8 @@ class Site:
             elif listing.market.close_ns > now_ns and self.selection.wants(listing):
                 self._add(listing)
         for market_id, (listing, _) in list(self.listings.items()):
-            if listing.market.close_ns + LINGER_NS < self._intake.clock.now_ns():
+            is_closed = listing.market.close_ns + LINGER_NS < self._intake.clock.now_ns()
+            if is_closed and all(self._is_told_to(listing.market.close_ns, i) for i in listing.instruments):
                 self._end(market_id)
         self._plan()
 
@@ -144,6 +145,13 @@ class Site:
                 self._checked.pop(instrument.number, None)
                 self._insisted.pop(instrument.number, None)
         self._intake.drop_market(number)
+
+    def _is_told_to(self, close_ns: int, instrument: Instrument) -> bool:
+        """Whether its connection has spoken since the close; one that has not may have died without a word before."""
+        stream = self._stream_of(instrument)
+        if not instrument.book.is_valid or stream is None or stream.connection is None:
+            return True
+        return stream.connection.line.last_data_ns >= close_ns
 
     def _plan(self) -> None:
         """Open, change and close streams so that they carry the instruments there are."""

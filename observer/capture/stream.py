@@ -3,6 +3,9 @@
 A stream outlives its connections. When it needs a new one on purpose (its instruments changed, its connection grew
 old) the new one is opened and heard before the old one is closed; when it needs one because the old one failed, it
 waits by the back-off first.
+
+A socket that has died without a word looks like a quiet market, until the next one tells of changes. So before the old
+one is closed it must have spoken once more: where books went on without it, they are gaps since it last spoke.
 """
 
 import asyncio
@@ -12,7 +15,7 @@ from collections.abc import Callable
 from observer.backoff import Backoff
 from observer.capture.connection import ConnectError, Connection, finish
 from observer.capture.counters import count
-from observer.capture.intake import Intake
+from observer.capture.intake import MUTE, Intake
 from observer.kit import log
 from observer.kit.clock import NS_PER_S
 from observer.ports import Instrument, StreamPlan, Venue
@@ -20,6 +23,7 @@ from observer.ports import Instrument, StreamPlan, Venue
 _LOG = log.get("stream")
 GOOD_S = 30.0  # data for so long: the next failure is a new one, not a repeated one
 OVERLAP_S = 10.0  # a new connection that has not fed every book by then takes over all the same
+MUTE_NS = NS_PER_S  # what one connection tells, a healthy one beside it has told by then too
 
 
 class Stream:
@@ -130,7 +134,9 @@ class Stream:
         new = Connection(self._intake, self._venue, self.plan, self._fetch)
         try:
             await self._heard(new, old)
+            await self._judge(old)
         except BaseException:
+            self._tell_missed(old)  # nobody will know
             new.close("no longer wanted", planned=True)
             raise
         if new.done.done():
@@ -142,7 +148,7 @@ class Stream:
             return old
         for instrument in new.plan.instruments:
             if instrument.owner == old.number and instrument.book.version:
-                self._intake.open_gap(instrument, new.line.last_data_ns, "new connection without a snapshot in time")
+                self._intake.open_gap(instrument, old.line.last_data_ns, "new connection without a snapshot in time")
                 instrument.owner = new.number
                 self._fetch(new, instrument)
         self.connection = new  # whoever stops this stream from here on must close this one
@@ -157,6 +163,28 @@ class Stream:
         while not (new.done.done() or old.done.done() or self._is_replaced(old, new)) and waited_s < OVERLAP_S:
             await self._intake.clock.sleep(0.1)
             waited_s += 0.1
+
+    async def _judge(self, old: Connection) -> None:
+        """Wait until the old connection speaks again; tell what it missed where the books went on without it."""
+        clock = self._intake.clock
+        since_ns, has_changed = clock.now_ns(), False
+        while unproven := self._unproven(old):
+            if not has_changed and any(i.is_unlike or i.seen_ns > i.taken_ns for i in unproven):
+                since_ns, has_changed = clock.now_ns(), True
+            if old.done.done() or clock.now_ns() - since_ns >= MUTE_NS:
+                break
+            await clock.sleep(0.1)
+        if has_changed or old.done.done():
+            self._tell_missed(old)
+
+    def _unproven(self, old: Connection) -> list[Instrument]:
+        """What was taken from a connection that has not spoken since."""
+        alive, spoke_ns = self._intake.instruments, old.line.last_data_ns
+        return [i for i in old.plan.instruments if i.number in alive and i.owner > old.number and i.taken_ns > spoke_ns]
+
+    def _tell_missed(self, old: Connection) -> None:
+        for instrument in self._unproven(old):
+            self._intake.missed(instrument, old.line.last_data_ns, instrument.taken_ns, MUTE)
 
     def _is_replaced(self, old: Connection, new: Connection) -> bool:
         """Whether nothing is fed by the old connection any more, nor what has moved to another stream since."""

@@ -2,8 +2,8 @@
 
 Each fault the loopback exchange knows is played on all venues at once, at five times real time, beside the recorder.
 Then the markets are held still, and every book the recorder holds must equal the exchange's, level by level; every span
-in which the exchange says it withheld or spoiled something of a book must lie inside gap rows; memory and open files
-stay bounded.
+in which the exchange says it withheld or spoiled something of a book must lie inside gap rows, up to the close of its
+window; memory and open files stay bounded.
 A frame that stands alone (an index price, a trade, Hyperliquid's whole books) is no part of a chain, so nobody can
 notice one that never came; frames in another order or with a time of tomorrow have lost nothing, for their levels are
 taken all the same; and a false level that makes sense is believed until the next check. Of these, only the books
@@ -32,7 +32,7 @@ from observer.kit.clock import NS_PER_S
 from observer.kit.decimals import scaled
 from observer.ports import Instrument, Selection
 from observer.rest import HttpRest
-from observer.store.batch import BOOK, Batch, GapSeen, InstrumentSeen
+from observer.store.batch import BOOK, Batch, GapSeen, InstrumentSeen, MarketSeen
 from observer.store.spool import Spool
 from observer.venues.table import VENUES
 from observer.venues.urls import resolve
@@ -80,12 +80,13 @@ def _all_faults() -> Iterator[dict[str, Any]]:
 
 @dataclass
 class Rig:
-    """The exchange, the recorder, and what it has written so far: gap rows, names, and which names had a book."""
+    """The exchange, the recorder, and what it has written so far: gap rows, names, closes, and which had a book."""
 
     served: Exchange
     daemon: Daemon
     gaps: list[GapSeen] = field(default_factory=list)
     names: dict[int, tuple[str, str]] = field(default_factory=dict)
+    closes: dict[tuple[str, str], int] = field(default_factory=dict)  # of the last window that a book is needed for
     with_book: set[int] = field(default_factory=set)
 
     async def get(self, path: str) -> Any:
@@ -179,8 +180,10 @@ def _uncovered(rig: Rig, log: list[dict[str, Any]]) -> list[str]:
             continue
         start_ns, end_ns = entry["start_ns"], entry["end_ns"] or entry["start_ns"]
         for key in entry["keys"]:
-            mine = gaps.get((entry["venue"], key.lower()))  # None: the recorder did not ask for it
-            if mine is not None and not _covered(mine, start_ns, end_ns):
+            name = entry["venue"], key.lower()
+            mine = gaps.get(name)  # None: the recorder did not ask for it
+            close_ns = rig.closes.get(name, end_ns)
+            if mine is not None and start_ns < close_ns and not _covered(mine, start_ns, min(end_ns, close_ns)):
                 missing.append(f"{entry['venue']} {key[:24]}: {entry['kind']} at {start_ns} to {end_ns}")
     return missing
 
@@ -225,6 +228,10 @@ def _keep_what_is_written(rig: Rig) -> None:
                 rig.gaps.append(note)
             elif isinstance(note, InstrumentSeen):
                 rig.names[note.number] = (note.venue, note.key.lower())
+            elif isinstance(note, MarketSeen):
+                for number in {note.up, note.down} - {-1}:
+                    name, close_ns = rig.names[number], note.row["close_ns"]
+                    rig.closes[name] = max(close_ns, rig.closes.get(name, close_ns))
         rig.with_book |= {event[2] for event in batch.events if event[0] == BOOK}
         put(batch)
 

@@ -1,7 +1,7 @@
 """A venue with the smallest protocol that has snapshots, changes and trades, and a socket server that speaks it.
 
 Messages are JSON lists: ["book", key, bids, asks], ["level", key, side, price, size], ["trade", key, id],
-["top", key, bid, ask], ["hole", key], ["bad"], ["ack"]; numbers are plain integers.
+["top", key, bid, ask], ["price", key, price], ["hole", key], ["bad"], ["ack"]; numbers are plain integers.
 """
 
 import asyncio
@@ -43,6 +43,8 @@ class TinyDecoder:
             self._line.trade(instrument, BUY, 5, 1, UNKNOWN_NS, rest[1])
         elif kind == "top":
             self._line.top(instrument, *rest[1:])
+        elif kind == "price":
+            self._line.price(instrument, rest[1], UNKNOWN_NS)
         elif kind == "hole":
             self._line.lost(instrument, "hole in the sequence")
         return True

@@ -72,6 +72,9 @@ def test_a_book_is_the_table_of_its_levels(steps: list[tuple]) -> None:
             book.invalidate()
             tables = [{}, {}]
 
+        assert book.holds([*tables[BID].items(), (99, 0)], tables[ASK].items())
+        assert not book.holds(tables[BID].items(), [*tables[ASK].items(), (99, 1)])
+        assert not book.holds([(99, 1)], tables[ASK].items())
         best_first = [sorted(tables[BID].items(), reverse=True), sorted(tables[ASK].items())]
         for side in (BID, ASK):
             assert book.top(side, 3) == best_first[side][:3]

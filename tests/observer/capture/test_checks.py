@@ -19,7 +19,7 @@ from observer.capture.ticker import Ticker
 from observer.kit.clock import NS_PER_S
 from observer.ports import Instrument, RestError, Selection
 from observer.store.batch import MarketSeen
-from tests.observer.capture.test_site import Rig, listing, recording
+from tests.observer.capture.test_site import Rig, heard_after_the_close, listing, recording
 from tests.samples.tiny_venue import TinyVenue, until
 
 AGREES, DENIES = b"[[[5, 1]], [[7, 1]]]", b"[[[6, 2]], [[8, 2]]]"
@@ -172,6 +172,7 @@ def test_a_window_is_told_with_the_spacing_of_the_grid_and_not_again_once_it_has
         one = listing("w1", -1, 0.3)
         one = replace(one, market=replace(one.market, tick_ns=7))
         async with recording(tmp_path, [one, listing("w2", -1, 60)]) as rig:
+            await heard_after_the_close(rig, one)
             await until(lambda: set(rig.ticker.markets) == {"w2"}, "the first window's end")
             await asyncio.sleep(0.3)  # it goes on being listed
 
@@ -183,8 +184,9 @@ def test_a_window_is_told_with_the_spacing_of_the_grid_and_not_again_once_it_has
 
 def test_a_stream_that_nothing_needs_any_more_is_closed(tmp_path: Path) -> None:
     async def play() -> None:
-        async with recording(tmp_path, [listing("w", -1, 0.4)]) as rig:
-            await until(lambda: rig.server.sockets, "the connection")
+        one = listing("w", -1, 0.4)
+        async with recording(tmp_path, [one]) as rig:
+            await heard_after_the_close(rig, one)
             await until(lambda: not rig.site.streams, "the stream's end")
             await until(lambda: rig.server.sockets[0].is_disconnected, "the connection's end")
             assert rig.intake.preamble == ()

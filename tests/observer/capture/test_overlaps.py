@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -197,7 +197,9 @@ def test_a_refused_stream_waits_as_long_as_the_venue_asks() -> None:
     asyncio.run(play())
 
 
-def test_connections_that_come_and_go_leave_nothing_behind() -> None:
+def test_connections_that_come_and_go_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "MUTE_NS", 0)
+
     async def play() -> None:
         async with recording(life_s=0.02) as rig:
             await until(lambda: len(rig.server.sockets) > 5, "some connections")
@@ -237,5 +239,117 @@ def test_a_lost_connection_is_not_opened_again_at_once() -> None:
             await asyncio.sleep(0.3)
 
             assert len(rig.server.sockets) == 1
+
+    asyncio.run(play())
+
+
+@dataclass
+class HandOver:
+    """A book that has changed hands: what happens on the old and the new connection from here on is the test's."""
+
+    rig: Rig
+    spoke_ns: int
+
+    async def ended(self) -> list[GapSeen]:
+        """The gap rows once the old connection is closed."""
+        await until(lambda: self.rig.notes(Disconnected), "the old connection's end")
+        await until(lambda: self.rig.stream.connection is not None and self.rig.stream.connection.number, "the next")
+        return self.rig.notes(GapSeen)
+
+
+@asynccontextmanager
+async def handed_over(book: object) -> AsyncIterator[HandOver]:
+    """The old connection spoke; then the next one, which the plan wants, began with `book`."""
+    async with recording() as rig:
+        rig.server.send("level", "a", 0, 4, 9)
+        await until(lambda: rig.instrument.book.size_at(0, 4) == 9, "the old connection's last word")
+        spoke_ns = rig.intake.events[-1][3]
+        await asyncio.sleep(0.05)
+        rig.server.greeting = [book]
+        rig.stream.change(rig.stream.plan)
+        await until(lambda: rig.instrument.owner == 1, "the next connection's book")
+        yield HandOver(rig, spoke_ns)
+
+
+SAME_BOOK = ["book", "a", [[5, 1], [4, 9]], [[7, 1]]]
+OTHER_BOOK = ["book", "a", [[5, 1], [4, 8]], [[7, 1]]]
+
+
+def test_a_mute_connection_that_is_replaced_leaves_a_gap_since_it_last_spoke() -> None:
+    async def play() -> None:
+        async with handed_over(OTHER_BOOK) as hands:
+            taken_ns = hands.rig.instrument.confirmed_ns
+            (gap,) = await hands.ended()
+
+            assert (gap.start_ns, gap.end_ns) == (hands.spoke_ns, taken_ns)
+            assert gap.reason == "mute before the next connection took over"
+            assert hands.rig.intake.counters.of("tiny").gaps == 1
+            assert hands.rig.instrument.book.is_valid
+
+    asyncio.run(play())
+
+
+def test_a_connection_that_misses_the_first_change_after_it_was_replaced_was_mute_before() -> None:
+    async def play() -> None:
+        async with handed_over(SAME_BOOK) as hands:
+            hands.rig.server.send("level", "a", 0, 4, 8, socket=1)
+
+            assert len(await hands.ended()) == 1
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("book", [SAME_BOOK, OTHER_BOOK])
+def test_a_connection_that_speaks_after_it_was_replaced_has_missed_nothing(book: object) -> None:
+    async def play() -> None:
+        async with handed_over(book) as hands:
+            await asyncio.sleep(0.3)  # the same change, later on its way
+            hands.rig.server.send("level", "a", 0, 4, 8, socket=1)
+            hands.rig.server.send("level", "a", 0, 4, 8, socket=0)
+
+            assert await hands.ended() == []
+
+    asyncio.run(play())
+
+
+def test_a_quiet_market_that_changes_hands_has_no_gap() -> None:
+    async def play() -> None:
+        async with handed_over(SAME_BOOK) as hands:
+            assert await hands.ended() == []
+
+    asyncio.run(play())
+
+
+def test_a_connection_that_breaks_before_it_spoke_again_may_have_missed_something() -> None:
+    async def play() -> None:
+        async with handed_over(SAME_BOOK) as hands:
+            hands.rig.server.sockets[0].underlying_transport.abort()
+
+            assert len(await hands.ended()) == 1
+
+    asyncio.run(play())
+
+
+def test_a_stream_that_is_stopped_before_the_old_connection_spoke_again_tells_the_gap() -> None:
+    async def play() -> None:
+        async with handed_over(SAME_BOOK) as hands:
+            await hands.rig.stream.stop()
+
+            assert [gap.start_ns for gap in hands.rig.notes(GapSeen)] == [hands.spoke_ns]
+
+    asyncio.run(play())
+
+
+def test_a_price_that_goes_on_without_the_old_connection_is_a_gap_too() -> None:
+    async def play() -> None:
+        async with recording() as rig:
+            rig.server.greeting = [["price", "a", 5]]
+            rig.server.send("price", "a", 5)
+            rig.stream.change(rig.stream.plan)
+            await until(lambda: rig.instrument.owner == 1, "the next connection's price")
+            rig.server.send("price", "a", 6)
+            await until(lambda: rig.notes(Disconnected), "the old connection's end")
+
+            assert [gap.end_ns for gap in rig.notes(GapSeen)] == [rig.instrument.taken_ns]
 
     asyncio.run(play())

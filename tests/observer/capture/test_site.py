@@ -83,6 +83,13 @@ async def recording(
             await asyncio.gather(task, return_exceptions=True)
 
 
+async def heard_after_the_close(rig: Rig, one: Listing) -> None:
+    """Its window closes, and then its connection speaks."""
+    up = one.instruments[0]
+    await until(lambda: up.book.is_valid and rig.intake.clock.now_ns() > one.market.close_ns, "the close")
+    rig.server.send("trade", up.key, "the last")
+
+
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loops' waits, shortened."""
@@ -98,6 +105,7 @@ def test_a_listed_window_is_recorded_and_a_closed_one_let_go(tmp_path: Path) -> 
         async with recording(tmp_path, [first, second]) as rig:
             await until(lambda: all(i.book.is_valid for i in first.instruments), "the books")
             assert set(rig.ticker.markets) == {"w1", "w2"}
+            await heard_after_the_close(rig, first)
             await until(lambda: set(rig.ticker.markets) == {"w2"}, "the first window's end")
             await until(lambda: len(rig.server.sockets) == 2, "a connection without it")
 
@@ -105,6 +113,22 @@ def test_a_listed_window_is_recorded_and_a_closed_one_let_go(tmp_path: Path) -> 
             assert [note.row["market_id"] for note in rig.notes(MarketSeen)] == ["w1", "w2"]
             assert {note.row["market_id"] for note in rig.intake.preamble if isinstance(note, MarketSeen)} == {"w2"}
             assert rig.notes(GapSeen) == []
+
+    asyncio.run(play())
+
+
+def test_a_closed_window_is_kept_until_its_connection_has_spoken_or_is_known_to_be_dead(tmp_path: Path) -> None:
+    async def play() -> None:
+        only = listing("w1", -1, 0.5)
+        up, down = only.instruments
+        async with recording(tmp_path, [only], before=lambda rig: setattr(rig.venue, "silence_s", 1.0)) as rig:
+            await until(lambda: down.book.is_valid, "the books")
+            spoke_ns = down.confirmed_ns
+            await until(lambda: not rig.ticker.markets, "the window's end")
+
+            assert rig.intake.clock.now_ns() - spoke_ns >= NS_PER_S  # though it closed after half of that
+            gaps = [(gap.start_ns, gap.reason) for gap in rig.notes(GapSeen) if gap.ins == up.number]
+            assert gaps[0] == (spoke_ns, "no data for 1 s")
 
     asyncio.run(play())
 
@@ -129,6 +153,7 @@ def test_windows_cut_from_one_market_share_its_books(tmp_path: Path) -> None:
     async def play() -> None:
         first, second = listing("m#13", -1, 0.5, key="m"), listing("m#14", 0.3, 60, key="m")
         async with recording(tmp_path, [first, second]) as rig:
+            await heard_after_the_close(rig, first)
             await until(lambda: set(rig.ticker.markets) == {"m#14"}, "the first window's end")
 
             assert {i.key for i in rig.intake.instruments.values()} == {"m-up", "m-down"}

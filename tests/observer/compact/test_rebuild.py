@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from observer.capture import site as site_module
+from observer.capture.intake import MUTE
 from observer.capture.replayed import Replayer
 from observer.compact.compactor import compact
 from observer.compact.rebuild import rebuild
@@ -29,12 +30,12 @@ TENTH = 10**8
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder recorded over a socket: changes, trades, a hole mended by REST, a cut, a window that closed."""
+    """A folder recorded over a socket: changes, trades, a hole mended by REST, cuts, a window that closed."""
     root = tmp_path_factory.mktemp("recorded")
 
     async def play() -> None:
         async with TinyServer() as server:
-            one = listing("w", -1, 2.5)
+            one = listing("w", -1, 3.5)
             server.greeting = [
                 ["book", i.key, [[4 * TENTH, 10**9]], [[6 * TENTH, 10**9]]] for i in one.instruments
             ]  # fmt: skip
@@ -56,6 +57,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
             server.sockets[-1].underlying_transport.abort()
             await until(lambda: len(server.sockets) == 2 and up.book.is_valid, "a new connection")
             server.send("level", "w-down", 0, 5 * TENTH, 7 * 10**9)
+            await until(lambda: one.instruments[1].book.best(0) == 5 * TENTH, "its last word")
+            daemon.sites["tiny"].renew()
+            await until(lambda: server.sockets[1].is_disconnected, "the end of a connection that was mute")
             await until(lambda: daemon.clock.now_ns() > one.market.close_ns + NS_PER_S // 2, "the close")
             daemon.stop()
             await running
@@ -79,6 +83,8 @@ def test_the_same_decoder_gives_the_same_ticks_trades_and_gaps(recorded: Path, t
     assert new.ladder is not None
     assert np.array_equal(old.ladder.price, new.ladder.price, equal_nan=True)
     assert np.array_equal(old.ladder.size, new.ladder.size, equal_nan=True)
+    reasons = {gap.reason for gap in before.gaps()}
+    assert reasons >= {"hole in the sequence", "connection lost", MUTE}
     assert {(g.start_ns, g.end_ns, g.reason) for g in before.gaps()} == {
         (g.start_ns, g.end_ns, g.reason) for g in after.gaps()
     }
