@@ -1,4 +1,4 @@
-"""Training throughput, ours beside PyTorch and stock MLX: `python scripts/bench_train.py [--quick] [--json]`.
+"""Training throughput, ours beside PyTorch and stock MLX: `python scripts/bench_train.py [--quick] [--cuda] [--json]`.
 
 Each contender runs in a process of its own, one at a time, round robin; the figure is the median over the rounds.
 One sample is one window with one position; data lie in memory and are handed over at each step.
@@ -25,12 +25,13 @@ CONTENDERS: dict[str, dict[str, str]] = {
     "stock MLX": {"MLX_RL_FAST_BLAS": "0", "MLX_RL_NATIVE": "0"},
 }
 CASES = (("transformer", 256), ("transformer", 1024), ("base", 256), ("base", 1024), ("base", 4096))
+CUDA = tuple((kind, batch) for kind in ("transformer", "base") for batch in (1024, 16384))
 QUICK = (("transformer", 256), ("transformer", 1024), ("base", 256))
 PLAIN = {"MLX_RL_FAST_BLAS": "0", "MLX_RL_NATIVE": "0"}  # ours without its BLAS and kernels
 
 
-def measure_here(contender: str, kind: str, batch: int, seconds: float) -> float:
-    """Samples per second of one contender in this process."""
+def measure_here(contender: str, kind: str, batch: int, seconds: float, device: str) -> float:
+    """Samples per second of one contender in this process; Torch on `device`, MLX on its own default."""
     from mlx_rl.training.inputs import made_up_inputs
 
     seq_len = 20 if kind == "transformer" else 5
@@ -43,7 +44,7 @@ def measure_here(contender: str, kind: str, batch: int, seconds: float) -> float
         if contender == "stock MLX":
             step = plain_mlx_step(kind, arrays)
         else:
-            step = torch_step(kind, arrays, is_compiled=contender == "torch.compile", threads=2)
+            step = torch_step(kind, arrays, is_compiled=contender == "torch.compile", threads=2, device=device)
     for _ in range(3):
         step()
     done, started = 0, time.perf_counter()
@@ -72,15 +73,17 @@ def _our_step(kind: str, arrays: dict[str, Any]) -> Any:
     return step
 
 
-def measure(contender: str, kind: str, batch: int, seconds: float, extra: dict[str, str] | None = None) -> float:
+def measure(
+    contender: str, kind: str, batch: int, seconds: float, extra: dict[str, str] | None = None, device: str = "cpu"
+) -> float:
     """Samples per second of one contender in a process of its own."""
-    command = [sys.executable, __file__, "--worker", contender, kind, str(batch), str(seconds)]
+    command = [sys.executable, __file__, "--worker", contender, kind, str(batch), str(seconds), device]
     environment = {**os.environ, **CONTENDERS[contender], **(extra or {})}
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return float(done.stdout.strip().splitlines()[-1])
 
 
-def run(cases: tuple[tuple[str, int], ...], rounds: int, seconds: float) -> list[dict[str, Any]]:
+def run(cases: tuple[tuple[str, int], ...], rounds: int, seconds: float, device: str = "cpu") -> list[dict[str, Any]]:
     """All contenders on all cases, interleaved; median samples per second and ours over each rival."""
     from observer.kit.console import Progress
 
@@ -89,7 +92,8 @@ def run(cases: tuple[tuple[str, int], ...], rounds: int, seconds: float) -> list
     for _ in range(rounds):
         for kind, batch in cases:
             for contender in CONTENDERS:
-                found.setdefault((kind, batch, contender), []).append(measure(contender, kind, batch, seconds))
+                speed = measure(contender, kind, batch, seconds, device=device)
+                found.setdefault((kind, batch, contender), []).append(speed)
                 done += 1
                 progress.update(done, f"{kind} {batch} {contender}")
     rows: list[dict[str, Any]] = []
@@ -117,14 +121,15 @@ def main() -> int:
     """Run the bench and print the table."""
     flags = argparse.ArgumentParser(prog="bench_train.py", description="Time training steps. Nothing is kept.")
     flags.add_argument("--quick", action="store_true", help="three cases instead of five")
+    flags.add_argument("--cuda", action="store_true", help="large batches on a GPU, with MLX and Torch built for CUDA")
     flags.add_argument("--json", action="store_true", help="print one JSON object")
-    flags.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
+    flags.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
     asked = flags.parse_args()
     if asked.worker:
-        contender, kind, batch, seconds = asked.worker
-        print(measure_here(contender, kind, int(batch), float(seconds)))
+        contender, kind, batch, seconds, device = asked.worker
+        print(measure_here(contender, kind, int(batch), float(seconds), device))
         return 0
-    rows = run(QUICK if asked.quick else CASES, 3, 2.0)
+    rows = run(CUDA, 2, 2.0, "cuda") if asked.cuda else run(QUICK if asked.quick else CASES, 3, 2.0)
     print(json.dumps({"rows": rows}, indent=2) if asked.json else show(rows))
     return 0
 

@@ -14,8 +14,8 @@ Step = Callable[[], None]
 DIMS = {"transformer": (20, 18, 64, 4, 2, 256, 32), "base": (5, 18, 64, 0, 0, 0, 32)}  # L, F, D, heads, layers, FF, Z
 
 
-def torch_step(kind: str, arrays: dict[str, Any], *, is_compiled: bool, threads: int) -> Step:
-    """One training step in PyTorch, eager or through torch.compile."""
+def torch_step(kind: str, arrays: dict[str, Any], *, is_compiled: bool, threads: int, device: str) -> Step:
+    """One training step in PyTorch, eager or through torch.compile, on "cpu" or "cuda"."""
     import torch
     from torch import nn
 
@@ -69,12 +69,12 @@ def torch_step(kind: str, arrays: dict[str, Any], *, is_compiled: bool, threads:
             return self.policy(u), self.value(u)[:, 0], self.forecast(u)[:, 0]
 
     torch.manual_seed(0)
-    model = Model()
+    model = Model().to(device)
     forward = torch.compile(model) if is_compiled else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
 
     def step() -> None:
-        x = {name: torch.from_numpy(a) for name, a in arrays.items()}
+        x = {name: torch.from_numpy(a).to(device) for name, a in arrays.items()}
         logits, value, forecast = forward(x["window"], x["states"][:, 0])
         imitation = -(x["weight"][:, 0] * torch.log_softmax(logits, -1)).sum(-1).mean()
         error = torch.square(value - x["value"][:, 0]).mean()

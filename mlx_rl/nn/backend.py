@@ -15,6 +15,9 @@ if sys.platform == "linux":
     # Two streams run side by side only where their operations are queued in turns: breadth first. MLX goes depth
     # first beyond this width, and a gradient is wider than its default of 20.
     os.environ.setdefault("MLX_BFS_MAX_WIDTH", "400")
+    # On CUDA matrix products are rounded to 10 bits of mantissa unless told otherwise; a model shall decide the same
+    # wherever it runs.
+    os.environ.setdefault("MLX_ENABLE_TF32", "0")
 
 import mlx.core as mx  # noqa: E402
 import mlx.nn as nn  # noqa: E402

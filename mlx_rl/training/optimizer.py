@@ -1,8 +1,8 @@
 """AdamW on all weights as one vector, and the step size over time.
 
 One vector instead of sixty small arrays: an update is a dozen operations, not a thousand, and a checkpoint is
-three arrays. Reference: Loshchilov and Hutter 2019, with bias correction and decoupled decay. W is the number
-of weights.
+three arrays. Reference: Loshchilov and Hutter 2019, with bias correction and decoupled decay. W is the length of that
+vector.
 """
 
 import math
@@ -14,6 +14,7 @@ import numpy as np
 from mlx_rl.nn.backend import as_mx, mx
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+ALIGNED = 64  # weights begin at multiples of so many floats: a GPU's matrix product refuses others
 
 
 class State(NamedTuple):
@@ -25,7 +26,7 @@ class State(NamedTuple):
 
 
 class Layout:
-    """Which part of the vector is which weight.
+    """Which part of the vector is which weight; what lies between two is zero and stays zero.
 
     Args:
         weights: flat name -> array, in the order they are laid out.
@@ -34,18 +35,27 @@ class Layout:
     def __init__(self, weights: Mapping[str, mx.array]) -> None:
         self.names = list(weights)
         self.shapes = [tuple(value.shape) for value in weights.values()]
-        self._ends = np.cumsum([math.prod(shape) for shape in self.shapes]).tolist()
-        matrices = [np.full(math.prod(s), float(len(s) > 1), np.float32) for s in self.shapes]
-        self.is_decayed = as_mx(np.concatenate(matrices))
+        sizes = [math.prod(shape) for shape in self.shapes]
+        rooms = [-(-size // ALIGNED) * ALIGNED for size in sizes]
+        self._begins = np.cumsum([0, *rooms[:-1]]).tolist()
+        self._pads = [mx.zeros(room - size) for room, size in zip(rooms, sizes, strict=True)]
+        is_matrix = [len(shape) > 1 for shape in self.shapes]
+        self.is_decayed = as_mx(np.repeat(np.array(is_matrix, np.float32), rooms))
 
     def join(self, weights: Mapping[str, mx.array]) -> mx.array:
         """Named arrays -> (W,)."""
-        return mx.concatenate([weights[name].reshape(-1) for name in self.names])
+        parts: list[mx.array] = []
+        for name, pad in zip(self.names, self._pads, strict=True):
+            parts += [weights[name].reshape(-1), pad] if pad.size else [weights[name].reshape(-1)]
+        return mx.concatenate(parts)
 
     def split(self, vector: mx.array) -> dict[str, mx.array]:
         """(W,) -> named arrays."""
-        parts = mx.split(vector, self._ends[:-1])
-        return {n: part.reshape(s) for n, part, s in zip(self.names, parts, self.shapes, strict=True)}
+        parts = mx.split(vector, self._begins[1:])
+        named: dict[str, mx.array] = {}
+        for name, part, shape, pad in zip(self.names, parts, self.shapes, self._pads, strict=True):
+            named[name] = (part[: -pad.size] if pad.size else part).reshape(shape)
+        return named
 
     def start(self, weights: Mapping[str, mx.array]) -> State:
         """The state before the first step."""

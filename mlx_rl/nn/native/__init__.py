@@ -35,7 +35,7 @@ def load() -> tuple[Any, str]:
     try:
         module = _import(_compiled())
         _try(module)
-    except (OSError, ImportError, TypeError, subprocess.SubprocessError) as error:
+    except (OSError, ImportError, RuntimeError, TypeError, subprocess.SubprocessError) as error:
         return None, str(error)
     return module, ""
 
@@ -83,7 +83,8 @@ def _try(module: Any) -> None:
     """One small call: a module made for another MLX fails here, not in the middle of training."""
     import mlx.core as mx
 
-    x, weight, bias = mx.array([[-1.0, 1.0]]), mx.array([[1.0, 0.0], [1.0, 2.0]]), mx.ones(2)
-    (y,) = module.run("linear_forward", [x, weight, bias, bias], [[1, 2]], [1, 2, 2, 1, 1, 0])
+    with mx.stream(mx.cpu):  # a GPU may be the default
+        x, weight, bias = mx.array([[-1.0, 1.0]]), mx.array([[1.0, 0.0], [1.0, 2.0]]), mx.ones(2)
+        (y,) = module.run("linear_forward", [x, weight, bias, bias], [[1, 2]], [1, 2, 2, 1, 1, 0])
     if y.tolist() != [[0.0, 2.0]]:
         raise ImportError("the compiled kernels do not compute what they should")

@@ -55,6 +55,21 @@ def test_where_they_can_be_compiled_the_kernels_are_there() -> None:
     assert fused.NATIVE is not None, fused.WHY_NOT
 
 
+def test_a_norm_that_a_gpu_gets_wrong_is_spelt_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = normal(5, 9), normal(9, seed=1), normal(9, seed=2)
+
+    def found() -> list[np.ndarray]:
+        loss = lambda x, w, b: mx.square(fused.norm(x, w, b)).sum()  # noqa: E731
+        return [np.array(a) for a in (fused.norm(*inputs), *mx.grad(loss, argnums=(0, 1, 2))(*inputs))]
+
+    monkeypatch.setattr(fused, "NATIVE", None)
+    known = found()
+    monkeypatch.setattr(fused, "is_cpu", lambda: False)
+    monkeypatch.setattr(mx.fast, "layer_norm", None)
+
+    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(found(), known, strict=True))
+
+
 @needs_kernels
 @settings(max_examples=40, deadline=None)
 @given(

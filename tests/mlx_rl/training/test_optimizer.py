@@ -42,3 +42,16 @@ def test_many_updates_agree_with_torch(clip: float) -> None:
         assert norm.item() == pytest.approx(whole.item(), rel=1e-5)  # before it was cut
         for name, value in layout.split(state.weights).items():
             assert np.allclose(value, theirs[name].detach(), atol=2e-6), (step, name)
+
+
+def test_every_weight_begins_where_a_gpus_matrix_product_takes_it() -> None:
+    weights = {f"w{n}": mx.full((n,), float(n)) for n in (1, 64, 3, 130)}
+    layout = Layout(weights)
+    vector = np.array(layout.join(weights))
+
+    assert [int(np.argmax(vector == n)) for n in (1, 64, 3, 130)] == [0, 64, 128, 192]
+    assert len(vector) == 384
+    assert sorted(set(vector)) == [0, 1, 3, 64, 130]
+    assert {name: np.array(a).tolist() for name, a in layout.split(mx.array(vector)).items()} == {
+        name: np.array(a).tolist() for name, a in weights.items()
+    }
