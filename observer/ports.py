@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from observer.book import Book
-from observer.records import Market
+from observer.records import UNKNOWN_NS, Market
 
 Quantity = int  # units of 1e-9
 Level = tuple[Quantity, Quantity]  # price, size
@@ -40,6 +40,7 @@ class Instrument:
         number: given by the recorder, unique within a run; events carry it.
         owner: number of the connection whose book updates count; while connections overlap, the other one's do not.
         seen_ns: when its book last changed; what was lost can only have been lost since.
+        venue_ns: the same by the venue's clock.
         confirmed_ns: when its whole book was last known to be right, by a snapshot or by REST.
         agreed_ns: when its best prices last were what the venue stated. doubted_ns: since when they are not, or 0.
         taken_ns: when its owner took it over from a connection that fed it until then, or 0.
@@ -56,6 +57,7 @@ class Instrument:
     number: int = -1
     owner: int = -1
     seen_ns: int = 0
+    venue_ns: int = UNKNOWN_NS
     confirmed_ns: int = 0
     agreed_ns: int = 0
     doubted_ns: int = 0

@@ -24,6 +24,7 @@ from observer.store.batch import (
     GapSeen,
     InstrumentSeen,
     MarketChanged,
+    MarketEnded,
     MarketSeen,
     Note,
     OutcomeSeen,
@@ -107,8 +108,9 @@ class Intake:
             books.get(UP, -1), books.get(DOWN, -1),
         ))  # fmt: skip
 
-    def drop_market(self, number: int) -> None:
-        """Forget a market that has ended."""
+    def drop_market(self, number: int, market_id: str) -> None:
+        """Forget a market that has ended; nothing about its window is told after this."""
+        self.notes.append(MarketEnded(market_id, self.clock.now_ns()))
         self._forget("market", number)
 
     def add_connection(self, venue: str, name: str, url: str, instruments: Iterable[Instrument]) -> int:
@@ -144,9 +146,15 @@ class Intake:
         """The book is known again."""
         gap = self.gaps.pop(instrument.number, None)
         if gap is not None:
-            self.notes.append(
-                GapSeen(instrument.number, instrument.market_id, gap.start_ns, max(now_ns, gap.start_ns), gap.reason)
-            )
+            self._tell_gap(instrument, gap, now_ns)
+
+    def tell_gap(self, instrument: Instrument) -> None:
+        """Tell the part of an open gap that lies behind us; the rest goes on under the same reason."""
+        gap = self.gaps.get(instrument.number)
+        if gap is not None:
+            now_ns = self.clock.now_ns()
+            self._tell_gap(instrument, gap, now_ns)
+            gap.start_ns = now_ns
 
     def missed(self, instrument: Instrument, start_ns: int, end_ns: int, reason: str) -> None:
         """A span that turns out to have been a gap only after it has ended; the book is known by now."""
@@ -209,6 +217,10 @@ class Intake:
 
     def __repr__(self) -> str:
         return f"Intake({len(self.instruments)} instruments, {len(self.gaps)} gaps open, {iso(self.clock.now_ns())})"
+
+    def _tell_gap(self, instrument: Instrument, gap: OpenGap, end_ns: int) -> None:
+        span = gap.start_ns, max(end_ns, gap.start_ns)
+        self.notes.append(GapSeen(instrument.number, instrument.market_id, *span, gap.reason))
 
     def _number(self, what: str) -> int:
         number = self._next[what]

@@ -100,7 +100,7 @@ class LiveLine:
         if instrument.owner != self.number:
             self._take_over(instrument, is_unlike=not instrument.book.holds(bids, asks))
         instrument.seen_ns = instrument.confirmed_ns = instrument.agreed_ns = self.recv_ns
-        instrument.doubted_ns = 0
+        instrument.doubted_ns, instrument.venue_ns = 0, venue_ns
         instrument.book.replace(bids, asks)
         self._events.append(
             (BOOK, self.number, instrument.number, self.recv_ns, venue_ns, seq, tuple(bids), tuple(asks))
@@ -113,7 +113,7 @@ class LiveLine:
         if instrument.owner != self.number or not book.is_valid:
             return
         book.set(side, price, size)
-        instrument.seen_ns = self.recv_ns
+        instrument.seen_ns, instrument.venue_ns = self.recv_ns, venue_ns
         self._events.append((LEVEL, self.number, instrument.number, self.recv_ns, venue_ns, seq, side, price, size))
         self._venue_ns = venue_ns
 

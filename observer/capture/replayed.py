@@ -98,7 +98,7 @@ class Replayer:
             ended = [name for name, (of, _) in self._markets.items() if of == venue and name not in market_ids]
             for market_id in ended:
                 self._ticker.drop(market_id)
-                self.intake.drop_market(self._markets.pop(market_id)[1])
+                self.intake.drop_market(self._markets.pop(market_id)[1], market_id)
             gone = [n for n, one in self._instruments.items() if one.venue == venue and n not in numbers]
             for number in gone:
                 self.intake.drop_instrument(self._instruments.pop(number))

@@ -1,8 +1,8 @@
 """One venue being recorded: what it lists, which streams carry it, whether its books are right, how its markets ended.
 
-Four small loops: discover (what is there), fetch (books that somebody asked for), check (books against REST), and
-outcomes (markets that have closed). A failure in one is said and tried again; one that lasts is shown in `/health`. It
-never ends another, nor another venue.
+Five small loops: discover (what is there), end (let closed windows go), fetch (books that somebody asked for), check
+(books against REST), and outcomes (of closed markets). A failure in one is said and tried again; one that lasts is
+shown in `/health`. It never ends another, nor another venue.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from observer.ports import Instrument, Listing, Rest, RestError, Selection, Venu
 
 _LOG = log.get("site")
 DISCOVER_S = 30.0
+END_S = 1.0  # three before the log's segment is sealed, which is five seconds after each quarter of an hour
 CHECK_S = 0.5  # one book each, the one that was not checked for longest
 BOOK_WAIT_S = 10.0  # a book that is still lost so long after it was first fetched costs the connection its life
 LINGER_NS = 2 * NS_PER_S  # after its close a market stays for its last tick and trades
@@ -79,6 +80,7 @@ class Site:
         self._plan()  # underlyings are recorded even while nothing can be discovered
         loops = [
             self._every(DISCOVER_S, self.discover, "discovery"),
+            self._every(END_S, self.end_closed, "ends"),
             self._every(CHECK_S, self._check_next, "check"),
             self._every(5.0, self._ask_outcomes, "outcomes"),
             self._every(0.0, self._fetch_next, "books"),
@@ -100,11 +102,15 @@ class Site:
                 self._learn(*known, listing)
             elif listing.market.close_ns > now_ns and self.selection.wants(listing):
                 self._add(listing)
-        for market_id, (listing, _) in list(self.listings.items()):
-            is_closed = listing.market.close_ns + LINGER_NS < self._intake.clock.now_ns()
-            if is_closed and all(self._is_told_to(listing.market.close_ns, i) for i in listing.instruments):
-                self._end(market_id)
         self._plan()
+
+    async def end_closed(self) -> None:
+        """Let go the windows that have closed; their streams follow with the next discovery."""
+        now_ns = self._intake.clock.now_ns()
+        for market_id, (listing, _) in list(self.listings.items()):
+            close_ns = listing.market.close_ns
+            if close_ns + LINGER_NS < now_ns and all(self._is_told_to(close_ns, i) for i in listing.instruments):
+                self._end(market_id)
 
     def renew(self) -> None:
         """Open every connection anew, beside the old one."""
@@ -140,11 +146,13 @@ class Site:
         self._ticker.drop(market_id)
         needed = {i.key for other, _ in self.listings.values() for i in other.instruments}
         for instrument in listing.instruments:
-            if instrument.key not in needed and self._instruments.pop(instrument.key, None) is not None:
+            if instrument.key in needed:
+                self._intake.tell_gap(instrument)
+            elif self._instruments.pop(instrument.key, None) is not None:
                 self._intake.drop_instrument(instrument)
                 self._checked.pop(instrument.number, None)
                 self._insisted.pop(instrument.number, None)
-        self._intake.drop_market(number)
+        self._intake.drop_market(number, market_id)
 
     def _is_told_to(self, close_ns: int, instrument: Instrument) -> bool:
         """Whether its connection has spoken since the close; one that has not may have died without a word before."""
@@ -236,8 +244,10 @@ class Site:
             is_still = instrument.book.version == version and instrument.book.is_valid
             if not is_still or connection.done.done():
                 return
-            if same_book(self.venue, connection.plan, instrument, payload):
+            is_same = same_book(self.venue, connection.plan, instrument, payload)
+            if is_same:
                 instrument.confirmed_ns = asked_ns  # the answer may have been made just then, and lost data since
+            if is_same is not False:
                 return
             await self._intake.clock.sleep(1.0)
         if instrument.owner == connection.number:

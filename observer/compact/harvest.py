@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from observer.compact.feeds import Books, FeedSampler, Name, Prices
 from observer.compact.names import Names
 from observer.records import BOOK_LEVELS, SIDES
-from observer.store.batch import TRADE, Batch, Dropped, GapSeen, Lateness, MarketSeen, OutcomeSeen
+from observer.store.batch import TRADE, Batch, Dropped, GapSeen, Lateness, MarketEnded, MarketSeen, OutcomeSeen
 from observer.store.pause import DISK_FULL
 from observer.store.segment import SegmentHeader
 from observer.store.trades import Trades
@@ -112,6 +112,7 @@ class Harvest:
         markets: market number -> its note.
         ticks: market number -> its ticks, in blocks.
         trades: instrument number -> TRADE events of a market's token.
+        ended: markets that were let go.
         gaps: spans in which books were unknown, or events not written.
         outcomes: how markets ended. Of both, what is not in the recording yet.
         prices, feed_trades: of the underlyings.
@@ -126,6 +127,7 @@ class Harvest:
     markets: dict[int, MarketSeen] = field(default_factory=dict[int, MarketSeen])
     ticks: dict[int, list[PackedTicks]] = field(default_factory=dict[int, list[PackedTicks]])
     trades: dict[int, list[tuple[Any, ...]]] = field(default_factory=dict[int, list[tuple[Any, ...]]])
+    ended: list[str] = field(default_factory=list[str])
     gaps: list[GapSeen] = field(default_factory=list[GapSeen])
     outcomes: list[OutcomeSeen] = field(default_factory=list[OutcomeSeen])
     prices: dict[Name, Prices] = field(default_factory=dict[Name, Prices])
@@ -159,6 +161,8 @@ class Harvester:
         for note in batch.notes:
             if isinstance(note, Lateness):
                 found.frontier_ns = max(found.frontier_ns, note.tick_ns)
+            elif isinstance(note, MarketEnded):
+                found.ended.append(note.market_id)
             elif isinstance(note, GapSeen):
                 found.gaps.append(note)
             elif isinstance(note, Dropped) and note.what == "events":

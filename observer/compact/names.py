@@ -10,6 +10,7 @@ from observer.store.batch import (
     GapSeen,
     InstrumentSeen,
     MarketChanged,
+    MarketEnded,
     MarketSeen,
     Note,
     OutcomeSeen,
@@ -71,6 +72,6 @@ class Names:
             return self.venue_of_connection(note.conn)
         if isinstance(note, GapSeen | Denied):
             return self.venue_of_instrument(note.ins)
-        if isinstance(note, MarketChanged | OutcomeSeen):
+        if isinstance(note, MarketChanged | MarketEnded | OutcomeSeen):
             return self._venues.get(note.market_id, RECORDER)
         return RECORDER

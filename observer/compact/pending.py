@@ -1,7 +1,8 @@
 """What has been read and not yet been written: which windows are whole, what else waits, which segments are done.
 
-A window is whole when nobody can add a tick to it any more: every run that is not ended is sealed to a time beyond its
-close. With no such run (the recorder is down), its close must lie before the last sealed tick, or before now.
+A window is whole when nobody can add to it any more: every run that named it has let it go, with all its gaps told, or
+is over; and every run that is not over is sealed to a time beyond its close. With no such run (the recorder is down),
+its close must lie before the last sealed tick, or before now.
 """
 
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from pathlib import Path
 
 from observer.compact.harvest import Harvest
 from observer.compact.runs import Run
-from observer.compact.window import Piece
+from observer.compact.window import Piece, Told
 from observer.kit.clock import NS_PER_S
+from observer.records import DOWN, UP
 from observer.store.batch import GapSeen, MarketSeen, OutcomeSeen
 
 SETTLE_NS = 2 * NS_PER_S  # after its close a market's last tick and trades are surely sealed
@@ -20,12 +22,13 @@ _REMEMBER_NS = 3600 * NS_PER_S  # a window's gap may be told so long after its c
 
 @dataclass(slots=True)
 class Named:
-    """A market that a run has named; `is_settled` once it was written, was there already, or had nothing to write."""
+    """A market that runs have named; `is_settled` once it was written, was there already, or had nothing to write."""
 
     market_id: str
     open_ns: int
     close_ns: int
     seen: dict[str, MarketSeen] = field(default_factory=dict[str, MarketSeen])  # by run
+    left: set[str] = field(default_factory=set[str])  # runs that have let it go
     is_settled: bool = False
 
 
@@ -41,6 +44,7 @@ class Pending:
         self._markets: dict[str, Named] = {}
         self._frontiers: dict[str, int] = {}
         self._sealed_to_ns = 0
+        self._unfinished: set[str] = set()  # runs
 
     def add(self, harvest: Harvest) -> None:
         """Take in what a segment holds."""
@@ -52,16 +56,19 @@ class Pending:
             named = self._markets.setdefault(market_id, Named(market_id, open_ns, close_ns))
             named.open_ns, named.close_ns = open_ns, close_ns  # as it was described last
             named.seen[harvest.run_id] = seen
+        for market_id in harvest.ended:
+            if market_id in self._markets:
+                self._markets[market_id].left.add(harvest.run_id)
 
     def see(self, runs: list[Run], now_ns: int) -> None:
         """Learn up to which time everything is sealed and read."""
-        unfinished = [
-            self._frontiers.get(run.run_id, 0)
+        self._unfinished = {
+            run.run_id
             for run in runs
             if run.open or run.is_recording or any(path not in self.harvests for path in run.segments)
-        ]
+        }
         latest = max([now_ns, *self._frontiers.values()])
-        self._sealed_to_ns = min(unfinished) if unfinished else latest
+        self._sealed_to_ns = min((self._frontiers.get(run_id, 0) for run_id in self._unfinished), default=latest)
 
     def forget_missing(self, runs: list[Run]) -> None:
         """Forget segments that are gone and runs that have left the spool."""
@@ -90,16 +97,20 @@ class Pending:
 
     def is_whole(self, market_id: str) -> bool:
         """Whether nobody can add to a window any more."""
-        return self._markets[market_id].close_ns + SETTLE_NS <= self._sealed_to_ns
+        market = self._markets[market_id]
+        is_left = market.left.issuperset(market.seen.keys() & self._unfinished)
+        return is_left and market.close_ns + SETTLE_NS <= self._sealed_to_ns
 
-    def told_gaps(self) -> dict[str, list[tuple[int, int]]]:
-        """The spans of every gap that was told, by market."""
-        spans: dict[str, list[tuple[int, int]]] = {}
+    def told_gaps(self) -> dict[str, list[Told]]:
+        """Every gap that was told, by market."""
+        told: dict[str, list[Told]] = {}
         for harvest in self.harvests.values():
             for gap in harvest.gaps:
                 for market, start_ns, end_ns in self.gaps_of(harvest.run_id, gap):
-                    spans.setdefault(market.market_id, []).append((start_ns, end_ns))
-        return spans
+                    seen = market.seen[harvest.run_id]
+                    token = 0 if gap.ins < 0 else UP if gap.ins == seen.up else DOWN
+                    told.setdefault(market.market_id, []).append(Told(start_ns, end_ns, token))
+        return told
 
     def gaps_of(self, run_id: str, gap: GapSeen) -> Iterator[tuple[Named, int, int]]:
         """(market, start, end) of each window that a gap touches, the span cut to the window."""
@@ -118,11 +129,11 @@ class Pending:
             settled: markets that are just being settled.
         """
 
-        def is_settled(market: Named | None) -> bool:
-            return market is None or market.is_settled or market.market_id in settled
+        def is_settled(market_id: str) -> bool:
+            return market_id in settled or self._is_settled(market_id)
 
-        gaps = [g for g in harvest.gaps if all(is_settled(m) for m, _, _ in self.gaps_of(harvest.run_id, g))]
-        return gaps, [o for o in harvest.outcomes if is_settled(self._markets.get(o.market_id))]
+        gaps = [g for g in harvest.gaps if all(is_settled(m.market_id) for m, _, _ in self.gaps_of(harvest.run_id, g))]
+        return gaps, [outcome for outcome in harvest.outcomes if is_settled(outcome.market_id)]
 
     def settle(self, market_ids: set[str]) -> None:
         """These windows are in the recording, or have nothing to be written: their ticks are no longer needed."""
@@ -140,6 +151,7 @@ class Pending:
             harvest
             for path, harvest in self.harvests.items()
             if path not in needed and harvest.is_written and not harvest.gaps and not harvest.outcomes
+            if all(self._is_settled(market_id) for market_id in harvest.ended)
         ]
         return sorted(done, key=_order)
 
@@ -155,6 +167,10 @@ class Pending:
         """How many windows with rows are not whole yet, and when the first of them closes (0: none)."""
         closes = [self._markets[name].close_ns for name in self._with_rows()]
         return len(closes), min(closes, default=0)
+
+    def _is_settled(self, market_id: str) -> bool:
+        """Whether a window is in the recording or never will be."""
+        return market_id not in self._markets or self._markets[market_id].is_settled
 
     def _with_rows(self) -> dict[str, list[Piece]]:
         """Unsettled markets with rows, with every segment that names them, in order of time."""

@@ -24,6 +24,7 @@ from observer.store.batch import (
     GapSeen,
     Lateness,
     MarketChanged,
+    MarketEnded,
     Note,
     OutcomeSeen,
     Quarantined,
@@ -149,7 +150,7 @@ def _time_of(note: Note, batch: Batch) -> int:
 
 def time_of(note: Note) -> int | None:
     """When a note was true; None for one that only names something, or is about another record."""
-    if isinstance(note, Connected | Disconnected | MarketChanged | ClockStep | OutcomeSeen | Denied):
+    if isinstance(note, Connected | Disconnected | MarketChanged | MarketEnded | ClockStep | OutcomeSeen | Denied):
         return note.at_ns
     if isinstance(note, Dropped) and note.what == "raw":  # nothing can be read on from there
         return note.start_ns

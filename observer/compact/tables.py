@@ -5,7 +5,7 @@ from pathlib import Path
 
 from observer.compact.harvest import Harvest
 from observer.compact.pending import Pending
-from observer.compact.window import Piece, write_window
+from observer.compact.window import Piece, Told, write_window
 from observer.kit.console import say
 from observer.kit.errors import BadRecording
 from observer.records import UNKNOWN_NS
@@ -63,7 +63,7 @@ def write_tables(root: Path, pending: Pending) -> Written:
 
 
 def _write_window(
-    writer: RecordingWriter, report: ImportReport, market_id: str, pieces: list[Piece], gaps: list[tuple[int, int]]
+    writer: RecordingWriter, report: ImportReport, market_id: str, pieces: list[Piece], gaps: list[Told]
 ) -> bool:
     """Write one window, or count why not."""
     of_window = ImportReport(NAME)

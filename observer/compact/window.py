@@ -21,6 +21,7 @@ from observer.store.market_rows import market_from
 from observer.store.refusals import (
     COLLECTOR_DOWN,
     ENDS_EARLY,
+    IN_A_GAP,
     LADDER_DIFFERS,
     NO_QUOTE,
     NO_TICKS,
@@ -34,6 +35,16 @@ from observer.store.writer import RecordingWriter
 
 _SILENCES = (NO_TICKS, STARTS_LATE, ENDS_EARLY)
 UP_BID, UP_ASK, DOWN_BID, DOWN_ASK = range(len(SIDES))
+_SIDES_OF = {UP: (UP_BID, UP_ASK), DOWN: (DOWN_BID, DOWN_ASK)}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A gap that the recorder told, cut to one window; `token` is whose book was unknown, 0 where it was no book."""
+
+    start_ns: int
+    end_ns: int
+    token: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +71,14 @@ class Piece:
         return bool(self.ticks) or self.seen.up in trades or self.seen.down in trades
 
 
-def write_window(
-    writer: RecordingWriter, report: ImportReport, pieces: Sequence[Piece], told: Sequence[tuple[int, int]]
-) -> bool:
+def write_window(writer: RecordingWriter, report: ImportReport, pieces: Sequence[Piece], told: Sequence[Told]) -> bool:
     """Write one market; False where it has no usable tick, so that nothing is written.
 
     Args:
         writer, report: where it goes, and where it is counted.
         pieces: its share of every segment that names it, in order of time; may be none.
-        told: gaps that the recorder told; silence that one of them explains is not counted again.
+        told: gaps that the recorder told. What ticks show of a book in its gap was not known to be lost when they were
+            taken, and is left out. Silence that one of them explains is not counted again.
 
     Raises:
         BadRecording: the window breaks a law that no choice of ticks can mend; nothing of it is written.
@@ -78,9 +88,15 @@ def write_window(
     market = market_from(pieces[-1].seen.row)
     name = market.market_id
     recv_ns, rows, ladder, restarts = _ticks(pieces)
-    lawful = _ladder_agrees(rows, ladder)
-    report.seen["tick"] += int(np.sum(~lawful))
-    report.refuse("tick", LADDER_DIFFERS, name, int(np.sum(~lawful)))
+    is_lost = _forget(recv_ns, rows, ladder, told)
+    if pieces[-1].seen.is_mirrored:
+        mirror_down(rows)
+        _mirror_ladder(ladder)
+    differs = ~is_lost & ~_ladder_agrees(rows, ladder)
+    for reason, is_refused in ((IN_A_GAP, is_lost), (LADDER_DIFFERS, differs)):
+        report.seen["tick"] += int(np.sum(is_refused))
+        report.refuse("tick", reason, name, int(np.sum(is_refused)))
+    lawful = ~(is_lost | differs)
     if not np.isfinite(rows[lawful][:, PRICE_COLUMNS]).any():
         report.seen["tick"] += int(lawful.sum())
         report.refuse("tick", NO_QUOTE, name, int(lawful.sum()))
@@ -117,10 +133,24 @@ def _ticks(
         ladders.append(filled)
     whole = np.concatenate(ladders)
     ladder = Ladder(np.ascontiguousarray(whole[..., 0]), np.ascontiguousarray(whole[..., 1]))
-    if pieces[-1].seen.is_mirrored:
-        mirror_down(rows)
-        _mirror_ladder(ladder)
     return recv_ns, rows, ladder, restarts
+
+
+def _forget(
+    recv_ns: NDArray[np.int64], rows: NDArray[np.float64], ladder: Ladder, told: Sequence[Told]
+) -> NDArray[np.bool_]:
+    """Take back, in place, what ticks show of books in their gaps; (T,) whether a tick lost its last quote by it."""
+    was_quoted = _is_quoted(rows)
+    for gap in told:
+        unknown = (gap.start_ns < recv_ns) & (recv_ns <= gap.end_ns)
+        for side in _SIDES_OF.get(gap.token, ()):
+            rows[unknown, side : N_CELLS : len(SIDES)] = np.nan
+            ladder.price[unknown, side] = ladder.size[unknown, side] = np.nan
+    return was_quoted & ~_is_quoted(rows)
+
+
+def _is_quoted(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.any(np.isfinite(rows[:, PRICE_COLUMNS]), axis=1)
 
 
 def _no_ladder() -> NDArray[np.float64]:
@@ -174,14 +204,12 @@ def _trades(market: Market, pieces: Sequence[Piece], report: ImportReport) -> Tr
     return inside(market, lawful_trades(trades, report, market.market_id), report)
 
 
-def _told_once(
-    market: Market, gaps: list[Gap], restarts: list[tuple[int, int]], told: Sequence[tuple[int, int]]
-) -> list[Gap]:
+def _told_once(market: Market, gaps: list[Gap], restarts: list[tuple[int, int]], told: Sequence[Told]) -> list[Gap]:
     """The gaps without silences that the recorder has told of, and restarts under their own name."""
     down = [
         Gap(market.market_id, start_ns, end_ns, COLLECTOR_DOWN) for start_ns, end_ns in restarts if end_ns > start_ns
     ]
-    spans = [*told, *restarts]
+    spans = [*((gap.start_ns, gap.end_ns) for gap in told), *restarts]
     return down + [gap for gap in gaps if not (gap.reason in _SILENCES and _explained(gap, spans, market.tick_ns))]
 
 

@@ -75,6 +75,13 @@ class MarketSeen(msgspec.Struct, frozen=True, array_like=True, tag="market"):
     down: int = -1
 
 
+class MarketEnded(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
+    """A market was let go: its last tick was taken, and every gap of its window is told."""
+
+    market_id: str
+    at_ns: int
+
+
 class MarketChanged(msgspec.Struct, frozen=True, array_like=True, tag="changed"):
     """Something about a market changed on the wire."""
 
@@ -154,8 +161,8 @@ class Lateness(msgspec.Struct, frozen=True, array_like=True, tag="lateness"):
 
 
 Note = (
-    Connected | Disconnected | InstrumentSeen | MarketSeen | MarketChanged | GapSeen | ClockStep | Quarantined
-    | OutcomeSeen | Fetched | Denied | Dropped | Lateness
+    Connected | Disconnected | InstrumentSeen | MarketSeen | MarketEnded | MarketChanged | GapSeen | ClockStep
+    | Quarantined | OutcomeSeen | Fetched | Denied | Dropped | Lateness
 )  # fmt: skip
 
 

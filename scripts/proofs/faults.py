@@ -3,7 +3,7 @@
 Each fault the loopback exchange knows is played on all venues at once, at five times real time, beside the recorder.
 Then the markets are held still, and every book the recorder holds must equal the exchange's, level by level; every span
 in which the exchange says it withheld or spoiled something of a book must lie inside gap rows, up to the close of its
-window; memory and open files stay bounded.
+window, or to the first book that a newer connection brought; memory and open files stay bounded.
 A frame that stands alone (an index price, a trade, Hyperliquid's whole books) is no part of a chain, so nobody can
 notice one that never came; frames in another order or with a time of tomorrow have lost nothing, for their levels are
 taken all the same; and a false level that makes sense is believed until the next check. Of these, only the books
@@ -11,11 +11,13 @@ afterwards are judged.
 """
 
 import asyncio
+import ctypes
+import gc
 import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from observer.book import ASK, BID
 from observer.capture import site as site_module
 from observer.capture.counters import Counters
 from observer.capture.daemon import Daemon
-from observer.capture.intake import Intake
+from observer.capture.intake import NEVER_NS, Intake
 from observer.capture.line import LiveLine
 from observer.capture.session import clock_of
 from observer.kit.clock import NS_PER_S
@@ -54,7 +56,7 @@ CHAINED: dict[str, tuple[str, ...]] = {
     "hyperliquid": (),
 }  # fmt: skip
 HTTP = ((429, 5.0), (503, 0.0), (451, 0.0))
-SETTLE_S = 25.0  # real seconds a book may take to be right again
+SETTLE_S = 60.0  # real seconds a book may take to be right again; a back-off alone may take half of it
 TRANSIT_NS = SPEED * NS_PER_S * 4 // 10  # the exchange says when it sent, we when it arrived: up to 0.4 real seconds
 MEMORY_MB = 100.0  # the proof's process may grow by
 MORE_FILES = 8  # open at the end, sockets among them: a window that rolls has its next connection open for a while
@@ -80,14 +82,23 @@ def _all_faults() -> Iterator[dict[str, Any]]:
 
 @dataclass
 class Rig:
-    """The exchange, the recorder, and what it has written so far: gap rows, names, closes, and which had a book."""
+    """The exchange, the recorder, and what it has written so far.
+
+    Attributes:
+        gaps: gap rows. names: venue and key by instrument number.
+        closes: of the last window that a book is needed for.
+        with_book: instruments that had a book.
+        owners, taken: the newest connection that brought a book, by instrument, and when newer ones did, by name.
+    """
 
     served: Exchange
     daemon: Daemon
     gaps: list[GapSeen] = field(default_factory=list)
     names: dict[int, tuple[str, str]] = field(default_factory=dict)
-    closes: dict[tuple[str, str], int] = field(default_factory=dict)  # of the last window that a book is needed for
+    closes: dict[tuple[str, str], int] = field(default_factory=dict)
     with_book: set[int] = field(default_factory=set)
+    owners: dict[int, int] = field(default_factory=dict)
+    taken: dict[tuple[str, str], list[int]] = field(default_factory=dict)
 
     async def get(self, path: str) -> Any:
         """Ask the exchange without holding the recorder up."""
@@ -164,8 +175,8 @@ def _differences(rig: Rig, truth: dict[str, Any]) -> list[str]:
 
 
 def _depth_of(venue: str) -> int:
-    """How many levels a venue's feed carries."""
-    return {"kraken": 10, "hyperliquid": 20}.get(venue, 1_000)
+    """How many levels of a book are known: the feed's, or half of a REST answer, whose end nobody tells of again."""
+    return {"kraken": 10, "hyperliquid": 20, "binance-spot": 500, "binance-usdm": 500}.get(venue, 1_000)
 
 
 def _uncovered(rig: Rig, log: list[dict[str, Any]]) -> list[str]:
@@ -182,8 +193,9 @@ def _uncovered(rig: Rig, log: list[dict[str, Any]]) -> list[str]:
         for key in entry["keys"]:
             name = entry["venue"], key.lower()
             mine = gaps.get(name)  # None: the recorder did not ask for it
-            close_ns = rig.closes.get(name, end_ns)
-            if mine is not None and start_ns < close_ns and not _covered(mine, start_ns, min(end_ns, close_ns)):
+            close_ns = rig.closes.get(name, NEVER_NS)
+            until_ns = min(end_ns, close_ns, *(t for t in rig.taken.get(name, ()) if t > start_ns))
+            if mine is not None and start_ns < close_ns and not _covered(mine, start_ns, until_ns):
                 missing.append(f"{entry['venue']} {key[:24]}: {entry['kind']} at {start_ns} to {end_ns}")
     return missing
 
@@ -232,7 +244,13 @@ def _keep_what_is_written(rig: Rig) -> None:
                 for number in {note.up, note.down} - {-1}:
                     name, close_ns = rig.names[number], note.row["close_ns"]
                     rig.closes[name] = max(close_ns, rig.closes.get(name, close_ns))
-        rig.with_book |= {event[2] for event in batch.events if event[0] == BOOK}
+        for event in batch.events:
+            if event[0] == BOOK:
+                _, conn, number, recv_ns, *_ = event
+                rig.with_book.add(number)
+                if conn > rig.owners.get(number, conn):
+                    rig.taken.setdefault(rig.names[number], []).append(recv_ns)
+                rig.owners[number] = max(conn, rig.owners.get(number, conn))
         put(batch)
 
     rig.daemon.spool.put = keep  # type: ignore[method-assign]
@@ -278,7 +296,10 @@ def _open_files() -> int:
 
 
 def _rss_mb() -> float:
-    """Resident memory now, MB."""
+    """Resident memory now, MB, without what the allocator keeps of the bombs it held for a moment."""
+    gc.collect()
+    with suppress(AttributeError):  # only glibc can be asked to give it back
+        ctypes.CDLL(None).malloc_trim(0)
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024

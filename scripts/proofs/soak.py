@@ -101,6 +101,7 @@ class World:
 
     async def window(self) -> None:
         """A quarter of an hour: discovery, frames and ticks, outcomes, and what a compactor would take away."""
+        await self.site.end_closed()
         await self.site.discover()
         end_ns = self.now_ns + WINDOW_S * NS_PER_S
         while self.now_ns < end_ns:

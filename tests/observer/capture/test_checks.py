@@ -1,6 +1,7 @@
 """Books held against REST, loops that fail, and windows that are told, listed again or gone."""
 
 import asyncio
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,11 @@ from observer.capture.probe import same_book
 from observer.capture.site import LASTING, Site
 from observer.capture.ticker import Ticker
 from observer.kit.clock import NS_PER_S
-from observer.ports import Instrument, RestError, Selection
+from observer.ports import Instrument, Line, RestError, Selection
+from observer.records import UNKNOWN_NS
 from observer.store.batch import MarketSeen
 from tests.observer.capture.test_site import Rig, heard_after_the_close, listing, recording
-from tests.samples.tiny_venue import TinyVenue, until
+from tests.samples.tiny_venue import TinyDecoder, TinyVenue, until
 
 AGREES, DENIES = b"[[[5, 1]], [[7, 1]]]", b"[[[6, 2]], [[8, 2]]]"
 
@@ -153,7 +155,33 @@ def test_what_counts_is_the_best_levels_and_an_answer_without_a_book_denies_noth
     assert not same_book(venue, plan, up, b"[[[5, 1]], [[7, 2]]]")
     assert not same_book(venue, plan, up, b"[[[5, 2]], [[7, 1]]]")
     venue.decoder = lambda plan, line: Mute()  # type: ignore[method-assign, assignment]
-    assert same_book(venue, plan, up, b"an error page")
+    assert same_book(venue, plan, up, b"an error page") is None
+
+
+def test_an_answer_of_before_the_last_change_denies_nothing() -> None:
+    venue, up = TinyVenue("ws://"), Instrument("tiny", "a", "m", 1, "BTC")
+    up.book.replace([(5, 1)], [(7, 1)])
+    (plan,) = venue.plan([up])
+    venue.decoder = lambda plan, line: Dated(line)  # type: ignore[method-assign, assignment]
+
+    verdicts = []
+    for changed_ns in (UNKNOWN_NS, 99, 100, 101):
+        up.venue_ns = changed_ns
+        verdicts.append([same_book(venue, plan, up, book) for book in (AGREES, DENIES)])
+
+    assert verdicts == [[True, False], [True, False], [True, False], [True, None]]
+
+
+class Dated(TinyDecoder):
+    """A decoder of REST books that were made at 100 by the venue's clock."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def snapshot(self, instrument: Instrument, payload: bytes) -> None:
+        """Read the book."""
+        bids, asks = ([tuple(level) for level in side] for side in json.loads(payload))
+        self._line.book(instrument, bids, asks, 100)
 
 
 class Mute:

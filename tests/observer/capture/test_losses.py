@@ -72,6 +72,7 @@ def play(root: Path, do: Do) -> list[Sides]:
             try:
                 await until(lambda: all(i.book.is_valid for i in one.instruments), "the books")
                 await do(daemon, server, disk, one.instruments[0])
+                await last_words(daemon, server, one.instruments[0])
                 kept.extend(sides(i.book) for i in one.instruments)
             finally:
                 disk.takes.set()
@@ -82,6 +83,13 @@ def play(root: Path, do: Do) -> list[Sides]:
 
     asyncio.run(run())
     return kept
+
+
+async def last_words(daemon: Daemon, server: TinyServer, up: Instrument) -> None:
+    """The connection speaks, so that the stop does not make a gap of what came before."""
+    asked_ns, stream = daemon.clock.now_ns(), daemon.sites["tiny"].streams["all"]
+    server.send("trade", up.key, "the last")
+    await until(lambda: stream.connection and stream.connection.line.last_data_ns > asked_ns, "the last words")
 
 
 async def shed(daemon: Daemon, server: TinyServer, disk: BadDisk, up: Instrument) -> None:

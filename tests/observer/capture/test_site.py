@@ -20,7 +20,7 @@ from observer.capture.ticker import Ticker
 from observer.kit.clock import NS_PER_S
 from observer.ports import Instrument, Listing, RestError, Selection
 from observer.records import DOWN, UP
-from observer.store.batch import GapSeen, MarketSeen, OutcomeSeen
+from observer.store.batch import GapSeen, MarketEnded, MarketSeen, OutcomeSeen
 from tests.samples.tapes import make_market
 from tests.samples.tiny_venue import TinyServer, TinyVenue, until
 
@@ -83,10 +83,10 @@ async def recording(
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def heard_after_the_close(rig: Rig, one: Listing) -> None:
-    """Its window closes, and then its connection speaks."""
+async def heard_after_the_close(rig: Rig, one: Listing, *, is_known: bool = True) -> None:
+    """Its window closes, its book known or not, and then its connection speaks."""
     up = one.instruments[0]
-    await until(lambda: up.book.is_valid and rig.intake.clock.now_ns() > one.market.close_ns, "the close")
+    await until(lambda: up.book.is_valid is is_known and rig.intake.clock.now_ns() > one.market.close_ns, "the close")
     rig.server.send("trade", up.key, "the last")
 
 
@@ -94,6 +94,7 @@ async def heard_after_the_close(rig: Rig, one: Listing) -> None:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loops' waits, shortened."""
     monkeypatch.setattr(site_module, "DISCOVER_S", 0.05)
+    monkeypatch.setattr(site_module, "END_S", 0.05)
     monkeypatch.setattr(site_module, "CHECK_S", 0.05)
     monkeypatch.setattr(site_module, "LINGER_NS", NS_PER_S // 20)
     monkeypatch.setattr(site_module, "BOOK_WAIT_S", 0.3)
@@ -159,6 +160,25 @@ def test_windows_cut_from_one_market_share_its_books(tmp_path: Path) -> None:
             assert {i.key for i in rig.intake.instruments.values()} == {"m-up", "m-down"}
             assert all(i.book.is_valid for i in rig.intake.instruments.values())
             assert len({(note.up, note.down) for note in rig.notes(MarketSeen)}) == 1
+
+    asyncio.run(play())
+
+
+def test_a_gap_that_goes_on_in_another_window_is_told_to_the_one_that_has_closed(tmp_path: Path) -> None:
+    async def play() -> None:
+        first, second = listing("m#13", -1, 0.5, key="m"), listing("m#14", 0.3, 60, key="m")
+        up = first.instruments[0]
+        async with recording(tmp_path, [first, second], before=_rest_is_down) as rig:
+            await until(lambda: up.book.is_valid, "the books")
+            rig.intake.open_gap(up, up.seen_ns, "hole")
+            await heard_after_the_close(rig, first, is_known=False)
+            await until(lambda: set(rig.ticker.markets) == {"m#14"}, "the first window's end")
+
+            (told,) = rig.notes(GapSeen)
+            assert (told.start_ns, told.reason) == (up.seen_ns, "hole")
+            assert told.end_ns > first.market.close_ns
+            assert rig.intake.gaps[up.number].start_ns == told.end_ns
+            assert [note.market_id for note in rig.notes(MarketEnded)] == ["m#13"]
 
     asyncio.run(play())
 

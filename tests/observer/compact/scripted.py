@@ -13,6 +13,7 @@ from observer.capture.clock import Clock
 from observer.capture.counters import Counters
 from observer.capture.intake import Intake
 from observer.capture.line import LiveLine
+from observer.capture.site import LINGER_NS
 from observer.capture.ticker import Ticker
 from observer.kit.clock import NS_PER_S
 from observer.kit.decimals import SCALE
@@ -128,7 +129,11 @@ class ScriptedRecorder:
                 self.write()
 
     def write(self) -> None:
-        """Hand the batch in the making to the log."""
+        """Hand the batch in the making to the log; windows that have closed are let go."""
+        for name, market in list(self.ticker.markets.items()):
+            if market.listing.market.close_ns + LINGER_NS < self.now_ns:
+                self.ticker.drop(name)
+                self.intake.drop_market(market.number, name)
         batch = self.intake.take()
         self.batches.append(batch)
         self.log.write(batch, self.preamble, self.now_ns / NS_PER_S)

@@ -60,7 +60,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
             await until(lambda: one.instruments[1].book.best(0) == 5 * TENTH, "its last word")
             daemon.sites["tiny"].renew()
             await until(lambda: server.sockets[1].is_disconnected, "the end of a connection that was mute")
-            await until(lambda: daemon.clock.now_ns() > one.market.close_ns + NS_PER_S // 2, "the close")
+            while daemon.clock.now_ns() < one.market.close_ns + NS_PER_S // 2:
+                server.send("level", "w-down", 0, 5 * TENTH, 8 * 10**9)
+                await asyncio.sleep(0.02)
             daemon.stop()
             await running
             daemon.spool.close()
@@ -145,6 +147,7 @@ def test_a_rebuild_that_left_rows_out_is_refused(
 
 def test_what_has_ended_is_forgotten_and_nothing_else_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site_module, "DISCOVER_S", 0.05)
+    monkeypatch.setattr(site_module, "END_S", 0.05)
     monkeypatch.setattr(site_module, "LINGER_NS", NS_PER_S // 2)
     monkeypatch.setattr(daemon_tests, "Spool", partial(Spool, segment_bytes=3_000))
     names = [f"w{n}" for n in range(6)]
@@ -163,8 +166,9 @@ def test_what_has_ended_is_forgotten_and_nothing_else_changes(tmp_path: Path, mo
                 step += 1
                 venue.listings = windows[step // 12 : step // 12 + 2] or windows[-1:]
                 for one in windows:
-                    if server.sockets:
-                        server.send("level", one.instruments[0].key, 0, 3 * TENTH, step * 10**9 + 1)
+                    for i, socket in enumerate(server.sockets):
+                        if not socket.is_disconnected:
+                            server.send("level", one.instruments[0].key, 0, 3 * TENTH, step * 10**9 + 1, socket=i)
                 await asyncio.sleep(0.05)
             daemon.stop()
             await running

@@ -11,13 +11,15 @@ from observer.book import ASK, BID
 from observer.compact.compactor import Compactor, compact
 from observer.kit.clock import NS_PER_S
 from observer.kit.decimals import SCALE
+from observer.ports import Instrument
 from observer.records import BUY, BUY_USD, DOWN, N_TRADES, SELL, SELL_USD, UP
 from observer.store.batch import BOOK, LEVEL, LOST, TRADE, Dropped, GapSeen
 from observer.store.outcomes import Outcome, read_outcomes
 from observer.store.pause import DISK_FULL
 from observer.store.reader import Recording
-from observer.store.refusals import LADDER_DIFFERS
+from observer.store.refusals import IN_A_GAP, LADDER_DIFFERS
 from observer.store.verify import verify
+from tests.observer.compact import scripted
 from tests.observer.compact.scripted import CENT, START_NS, TICK_NS, ScriptedRecorder, one_book, two_books, window
 from tests.observer.compact.test_compactor import RUN_A, RUN_B, play, second, ticks_of
 
@@ -251,6 +253,95 @@ def test_a_gap_of_one_book_leaves_the_other_quoted(recorder: ScriptedRecorder, t
     assert np.isnan(tape.rows[during][:, 0:2]).all()
     assert np.isfinite(tape.rows[during][:, 2:4]).all()
     assert [(name, end, reason) for name, _, end, reason in gaps(tmp_path)] == [("m", 20.0, "a message was missed")]
+
+
+def noticed_late(recorder: ScriptedRecorder, *instruments: Instrument) -> None:
+    """These books stand still from second 10 on; at 14 it is noticed that they were lost, at 16 they come back."""
+    others = [other for other in recorder.intake.instruments.values() if other not in instruments]
+    recorder.run(14, *others)
+    for instrument in instruments:
+        recorder.intake.open_gap(instrument, second(10), "no data for 4 s")
+    recorder.run(16, *others)
+    for instrument in instruments:
+        recorder.book(instrument)
+
+
+def test_ticks_that_were_taken_before_a_gap_was_noticed_are_left_out(
+    recorder: ScriptedRecorder, tmp_path: Path
+) -> None:
+    listing = two_books(window("m", 0, 30))
+    play(recorder, 10, listing)
+    noticed_late(recorder, *listing.instruments)
+    recorder.run(40, *listing.instruments)
+    recorder.stop()
+    compact(tmp_path, START_NS)
+
+    written = ticks_of(recorder, 0)[0]
+    lost = (written > second(10)) & (written <= second(16))
+    assert lost.sum() == 8  # those of the last two seconds were not taken
+    assert np.array_equal(Recording(tmp_path).tape("m").recv_ns, written[~lost])
+    assert refused(tmp_path) == {("tick", IN_A_GAP): 8}
+    assert set(gaps(tmp_path)) == {("m", 10.0, 16.0, "no data for 4 s")}
+    assert not verify(tmp_path).problems
+
+
+def test_a_gap_of_one_book_that_was_noticed_late_takes_back_that_book_alone(
+    recorder: ScriptedRecorder, tmp_path: Path
+) -> None:
+    listing = two_books(window("m", 0, 30))
+    up, down = listing.instruments
+    play(recorder, 10, listing)
+    noticed_late(recorder, down)
+    recorder.run(40, up, down)
+    recorder.stop()
+    compact(tmp_path, START_NS)
+
+    tape = Recording(tmp_path).tape("m")
+    during = (tape.recv_ns > second(10)) & (tape.recv_ns <= second(16))
+    assert during.sum() == 12
+    assert tape.ladder is not None
+    for table in (tape.rows[:, :4], tape.rows[:, 4:8], tape.rows[:, 8:12], tape.ladder.price[..., 0]):
+        assert np.isfinite(table[during][:, :2]).all()
+        assert np.isnan(table[during][:, 2:]).all()
+        assert np.isfinite(table[~during]).all()
+
+
+def test_where_one_book_serves_both_tokens_its_gap_is_that_of_both(recorder: ScriptedRecorder, tmp_path: Path) -> None:
+    listing = one_book(window("m", 0, 30))
+    play(recorder, 10, listing)
+    noticed_late(recorder, *listing.instruments)
+    recorder.run(40, *listing.instruments)
+    recorder.stop()
+    compact(tmp_path, START_NS)
+
+    times = Recording(tmp_path).tape("m").recv_ns
+    assert not ((times > second(10)) & (times <= second(16))).any()
+
+
+def test_a_window_waits_for_gaps_that_may_still_be_told(
+    recorder: ScriptedRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripted, "LINGER_NS", 15 * NS_PER_S)  # nothing came after the close: is the connection dead?
+    listing = two_books(window("m", 0, 12))
+    play(recorder, 10, listing)
+    recorder.run(20)
+    recorder.roll()
+    recorder.run(20.5)
+    recorder.write()
+    compactor = Compactor(tmp_path)
+    waits = compactor.run_once(START_NS)
+    for instrument in listing.instruments:
+        recorder.intake.open_gap(instrument, second(10), "no data for 15 s")
+        recorder.intake.drop_instrument(instrument)
+    recorder.run(30)
+    recorder.roll()
+    recorder.run(31)
+    recorder.write()
+
+    done = compactor.run_once(START_NS)
+
+    assert (waits.windows, waits.held, done.windows, done.held) == (0, 1, 1, 0)
+    assert Recording(tmp_path).tape("m").recv_ns[-1] <= second(10)
 
 
 def test_a_gap_of_everything_and_events_that_were_not_written_reach_every_market(
