@@ -45,7 +45,7 @@ def test_the_certificate_says_what_was_compared(made: Path) -> None:
     assert certificate["decisions"]["flips_outside_margin"] == 0
     assert set(certificate["files"]) == {"manifest.json", "weights.safetensors", "golden.npz", "twin.py", "model.onnx"}
     assert certificate["environment"]["versions"]["numpy"] == np.__version__
-    assert certificate["environment"]["MLX_ENABLE_TF32"] == "not set"
+    assert certificate["environment"]["MLX_ENABLE_TF32"] in ("0", "not set")  # as the process has it
     assert all(took["p99_us"] > 0 for took in certificate["latency"].values())
     torch_rows = [row for row in certificate["differences"] if (row["runtime"], row["against"]) == ("torch", "mlx")]
     assert [row["batch"] for row in torch_rows] == [1, 2, 32, 300]
