@@ -1,4 +1,4 @@
-"""Fused CPU kernels for MLX: compiled once with g++ on a Linux CPU, and simply absent anywhere else.
+"""Fused CPU kernels for MLX: compiled once with g++ on a Linux CPU with AVX-512, and simply absent anywhere else.
 
 MLX's own CPU operations go over memory once per operation and compute exponentials one by one. The kernels of
 `kernels.h` do a norm, an activation or an attention in one pass; `bridge.cpp` makes them operations of the graph.
@@ -27,11 +27,18 @@ SOURCES = ("vectors.h", "kernels.h", "linear.h", "bridge.cpp")
 
 
 def load() -> tuple[Any, str]:
-    """The compiled module, or None and the reason. MLX must have been imported."""
+    """The compiled module where it makes things faster, or None and the reason. MLX must have been imported."""
     if os.environ.get(SWITCH) == "0":
         return None, f"{SWITCH}=0"
     if sys.platform != "linux":
         return None, f"not needed on {sys.platform}"
+    if "avx512f" not in cpu_flags():
+        return None, "this CPU lacks AVX-512, without which MLX's own operations are faster"
+    return built()
+
+
+def built() -> tuple[Any, str]:
+    """The compiled module, fast here or not, or None and the reason."""
     try:
         module = _import(_compiled())
         _try(module)

@@ -1,6 +1,5 @@
 """The compiled kernels compute what MLX's own operations compute, outputs and gradients, at any shape."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,14 @@ from hypothesis import strategies as st
 from mlx_rl.nn import fused, native
 from mlx_rl.nn.backend import mx
 
-needs_kernels = pytest.mark.skipif(fused.NATIVE is None, reason=f"no compiled kernels here: {fused.WHY_NOT}")
+# Also where they are right and not in use, for want of AVX-512.
+KERNELS, WHY_NOT = native.built() if sys.platform == "linux" else (None, f"not needed on {sys.platform}")
+needs_kernels = pytest.mark.skipif(KERNELS is None, reason=f"no compiled kernels here: {WHY_NOT}")
+
+
+@pytest.fixture(autouse=True)
+def _in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "NATIVE", KERNELS)
 
 
 def both_ways(function: Callable[..., mx.array], *inputs: mx.array) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -49,10 +55,8 @@ def test_where_they_can_be_compiled_the_kernels_are_there() -> None:
     """Else a kernel that does not compile, or fails its first call, would only skip the tests below."""
     if sys.platform != "linux" or shutil.which("g++") is None or find_spec("nanobind") is None:
         pytest.skip("the kernels are compiled on Linux, with g++ and nanobind")
-    if os.environ.get(native.SWITCH) == "0":
-        pytest.skip(f"{native.SWITCH}=0")
 
-    assert fused.NATIVE is not None, fused.WHY_NOT
+    assert KERNELS is not None, WHY_NOT
 
 
 def test_a_norm_that_a_gpu_gets_wrong_is_spelt_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +224,7 @@ def test_the_same_input_gives_the_same_bits() -> None:
 def test_without_a_compiler_the_plain_operations_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native.shutil, "which", lambda name: None)
     if sys.platform == "linux":
-        assert native.load() == (None, "no C++ compiler to build the kernels with (apt-get install g++)")
+        assert native.built() == (None, "no C++ compiler to build the kernels with (apt-get install g++)")
     monkeypatch.setattr(fused, "NATIVE", None)
 
     assert fused.linear(normal(3, 4), normal(2, 4, seed=1), relu=True).shape == (3, 2)
@@ -250,4 +254,19 @@ def test_kernels_that_compute_nonsense_are_not_used(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(native, "_compiled", lambda: native.HERE)
     monkeypatch.setattr(native, "_import", lambda path: Wrong)
 
-    assert native.load() == (None, "the compiled kernels do not compute what they should")
+    assert native.built() == (None, "the compiled kernels do not compute what they should")
+
+
+@pytest.mark.parametrize(("flags", "is_used"), [({"avx2"}, False), ({"avx2", "avx512f"}, True)])
+def test_kernels_are_used_only_where_they_are_faster(
+    monkeypatch: pytest.MonkeyPatch, flags: set[str], is_used: bool
+) -> None:
+    monkeypatch.delenv(native.SWITCH, raising=False)
+    monkeypatch.setattr(native.sys, "platform", "linux")
+    monkeypatch.setattr(native, "cpu_flags", lambda: flags)
+    monkeypatch.setattr(native, "built", lambda: ("kernels", ""))
+
+    module, why_not = native.load()
+
+    assert module == ("kernels" if is_used else None)
+    assert ("AVX-512" in why_not) is not is_used
