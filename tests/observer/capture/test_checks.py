@@ -21,6 +21,7 @@ from observer.kit.clock import NS_PER_S
 from observer.ports import Instrument, Line, RestError, Selection
 from observer.records import UNKNOWN_NS
 from observer.store.batch import MarketSeen
+from observer.venues.polymarket.market_stream import MarketStream
 from tests.observer.capture.test_site import Rig, heard_after_the_close, listing, recording
 from tests.samples.tiny_venue import TinyDecoder, TinyVenue, until
 
@@ -170,6 +171,24 @@ def test_an_answer_of_before_the_last_change_denies_nothing() -> None:
         verdicts.append([same_book(venue, plan, up, book) for book in (AGREES, DENIES)])
 
     assert verdicts == [[True, False], [True, False], [True, False], [True, None]]
+
+
+def test_polymarkets_books_of_before_the_last_change_deny_nothing() -> None:
+    up = Instrument("polymarket", "7", "m", 1, "BTC")
+    up.book.replace([(5 * 10**8, 10**9)], [(6 * 10**8, 10**9)])
+    venue = TinyVenue("ws://")
+    (plan,) = venue.plan([up])
+    venue.decoder = lambda plan, line: MarketStream(plan.instruments, line)  # type: ignore[method-assign, assignment]
+    answer = {"asset_id": "7", "market": "m", "timestamp": "1795790000000", "hash": "h",
+              "bids": [{"price": "0.4", "size": "1"}], "asks": [{"price": "0.6", "size": "1"}]}  # fmt: skip
+    payload, made_ns = json.dumps(answer).encode(), 1_795_790_000 * NS_PER_S
+
+    verdicts = []
+    for changed_ns in (made_ns - 1, made_ns + 1):
+        up.venue_ns = changed_ns
+        verdicts.append(same_book(venue, plan, up, payload))
+
+    assert verdicts == [False, None]
 
 
 class Dated(TinyDecoder):
