@@ -100,7 +100,7 @@ class Site:
             known = self.listings.get(listing.market.market_id)
             if known is not None:
                 self._learn(*known, listing)
-            elif listing.market.close_ns > now_ns and self.selection.wants(listing):
+            elif listing.market.close_ns > self._intake.clock.now_ns() and self.selection.wants(listing):
                 self._add(listing)
         self._plan()
 

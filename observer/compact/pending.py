@@ -106,10 +106,10 @@ class Pending:
         told: dict[str, list[Told]] = {}
         for harvest in self.harvests.values():
             for gap in harvest.gaps:
-                for market, start_ns, end_ns in self.gaps_of(harvest.run_id, gap):
+                for market, _, end_ns in self.gaps_of(harvest.run_id, gap):
                     seen = market.seen[harvest.run_id]
                     token = 0 if gap.ins < 0 else UP if gap.ins == seen.up else DOWN
-                    told.setdefault(market.market_id, []).append(Told(start_ns, end_ns, token))
+                    told.setdefault(market.market_id, []).append(Told(gap.start_ns, end_ns, token))
         return told
 
     def gaps_of(self, run_id: str, gap: GapSeen) -> Iterator[tuple[Named, int, int]]:

@@ -40,7 +40,7 @@ _SIDES_OF = {UP: (UP_BID, UP_ASK), DOWN: (DOWN_BID, DOWN_ASK)}
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A gap that the recorder told, cut to one window; `token` is whose book was unknown, 0 where it was no book."""
+    """A gap that the recorder told, up to a window's close; `token` is whose book was unknown, 0 where it was none."""
 
     start_ns: int
     end_ns: int

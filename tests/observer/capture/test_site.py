@@ -134,6 +134,26 @@ def test_a_closed_window_is_kept_until_its_connection_has_spoken_or_is_known_to_
     asyncio.run(play())
 
 
+def test_a_window_that_closes_while_the_venue_is_asked_is_not_begun_again(tmp_path: Path) -> None:
+    async def play() -> None:
+        one = listing("w1", -1, 0.6)
+        async with recording(tmp_path, [one, listing("w2", -1, 60)]) as rig:
+
+            async def slowly(*_: object) -> list[Listing]:
+                await until(lambda: rig.notes(MarketEnded), "the end of the window")
+                return rig.venue.listings
+
+            await until(lambda: one.instruments[0].book.is_valid, "the book")
+            rig.venue.discover = slowly  # type: ignore[method-assign]
+            asked = asyncio.create_task(rig.site.discover())
+            await heard_after_the_close(rig, one)
+            await asked
+
+            assert [note.row["market_id"] for note in rig.notes(MarketSeen)] == ["w1", "w2"]
+
+    asyncio.run(play())
+
+
 def test_a_strike_that_is_stated_late_is_taken_over(tmp_path: Path) -> None:
     async def play() -> None:
         early = listing("w", -1, 60)

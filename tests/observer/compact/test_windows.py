@@ -285,6 +285,20 @@ def test_ticks_that_were_taken_before_a_gap_was_noticed_are_left_out(
     assert not verify(tmp_path).problems
 
 
+def test_a_gap_that_began_before_the_opening_takes_the_first_tick_too(
+    recorder: ScriptedRecorder, tmp_path: Path
+) -> None:
+    listing = two_books(window("m", 12, 30))
+    play(recorder, 10, listing)
+    noticed_late(recorder, *listing.instruments)
+    recorder.run(40, *listing.instruments)
+    recorder.stop()
+    compact(tmp_path, START_NS)
+
+    assert ticks_of(recorder, 0)[0][0] == second(12)
+    assert Recording(tmp_path).tape("m").recv_ns[0] == second(16.5)
+
+
 def test_a_gap_of_one_book_that_was_noticed_late_takes_back_that_book_alone(
     recorder: ScriptedRecorder, tmp_path: Path
 ) -> None:
