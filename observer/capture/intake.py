@@ -139,6 +139,8 @@ class Intake:
 
     def deny(self, instrument: Instrument, since_ns: int, reason: str) -> None:
         """REST denied a book: it is unknown, and was wrong since some time after `since_ns`."""
+        if instrument.number not in self.instruments:
+            return
         self.notes.append(Denied(instrument.number, since_ns, self.clock.now_ns(), reason))
         self.open_gap(instrument, since_ns, reason)
 

@@ -159,7 +159,8 @@ class Site:
         stream = self._stream_of(instrument)
         if not instrument.book.is_valid or stream is None or stream.connection is None:
             return True
-        return stream.connection.line.last_data_ns >= close_ns
+        is_owner = stream.connection.number == instrument.owner  # else one takes over from another just now
+        return is_owner and stream.connection.line.last_data_ns >= close_ns
 
     def _plan(self) -> None:
         """Open, change and close streams so that they carry the instruments there are."""

@@ -185,6 +185,7 @@ class Stream:
     def _tell_missed(self, old: Connection) -> None:
         for instrument in self._unproven(old):
             self._intake.missed(instrument, old.line.last_data_ns, instrument.taken_ns, MUTE)
+            instrument.taken_ns = 0  # told
 
     def _is_replaced(self, old: Connection, new: Connection) -> bool:
         """Whether nothing is fed by the old connection any more, nor what has moved to another stream since."""

@@ -56,9 +56,11 @@ class Pending:
             named = self._markets.setdefault(market_id, Named(market_id, open_ns, close_ns))
             named.open_ns, named.close_ns = open_ns, close_ns  # as it was described last
             named.seen[harvest.run_id] = seen
-        for market_id in harvest.ended:
-            if market_id in self._markets:
-                self._markets[market_id].left.add(harvest.run_id)
+        # A segment names all that is alive, so what an earlier one of the run named and it does not was let go too.
+        named_here = {seen.row["market_id"] for seen in harvest.markets.values()}
+        for market_id, named in self._markets.items():
+            if harvest.run_id in named.seen and (market_id in harvest.ended or market_id not in named_here):
+                named.left.add(harvest.run_id)
 
     def see(self, runs: list[Run], now_ns: int) -> None:
         """Learn up to which time everything is sealed and read."""

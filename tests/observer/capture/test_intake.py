@@ -135,6 +135,16 @@ def test_what_rest_denied_is_told_with_the_time_it_was_last_right() -> None:
     assert not rig.instrument.book.is_valid
 
 
+def test_a_book_that_was_dropped_is_not_denied() -> None:
+    rig = Rig()
+    line = rig.line()
+    rig.frame(line, rig.book(line))
+    rig.intake.drop_instrument(rig.instrument)
+    rig.intake.deny(rig.instrument, 77, "REST")
+
+    assert not any(isinstance(note, Denied) for note in rig.intake.notes)
+
+
 def test_a_newer_connection_owns_the_book_and_the_older_one_moves_nothing() -> None:
     rig = Rig()
     old, new = rig.line(), rig.line()

@@ -134,6 +134,22 @@ def test_a_closed_window_is_kept_until_its_connection_has_spoken_or_is_known_to_
     asyncio.run(play())
 
 
+def test_a_closed_window_is_kept_while_its_books_change_hands(tmp_path: Path) -> None:
+    async def play() -> None:
+        one = listing("w1", -1, 0.5)
+        up = one.instruments[0]
+        async with recording(tmp_path, [one, listing("w2", -1, 60)]) as rig:
+            await until(lambda: up.book.is_valid, "the book")
+            first, up.owner = up.owner, up.owner + 1
+            await heard_after_the_close(rig, one)
+            await asyncio.sleep(0.3)
+            assert set(rig.ticker.markets) == {"w1", "w2"}
+            up.owner = first
+            await until(lambda: set(rig.ticker.markets) == {"w2"}, "the window's end")
+
+    asyncio.run(play())
+
+
 def test_a_window_that_closes_while_the_venue_is_asked_is_not_begun_again(tmp_path: Path) -> None:
     async def play() -> None:
         one = listing("w1", -1, 0.6)

@@ -358,6 +358,28 @@ def test_a_window_waits_for_gaps_that_may_still_be_told(
     assert Recording(tmp_path).tape("m").recv_ns[-1] <= second(10)
 
 
+def test_a_window_whose_end_was_not_written_is_whole_once_a_segment_no_longer_names_it(
+    recorder: ScriptedRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drop(number: int, market_id: str) -> None:
+        real(number, market_id)
+        recorder.intake.notes.pop()
+
+    real = recorder.intake.drop_market
+    monkeypatch.setattr(recorder.intake, "drop_market", drop)
+    listing = two_books(window("n", 0, 60))
+    play(recorder, 20, two_books(window("m", 0, 12)), listing)
+    done: list[int] = []
+    compactor = Compactor(tmp_path)
+    for until_s in (21, 22):
+        recorder.roll()
+        recorder.run(until_s, *listing.instruments)
+        recorder.write()
+        done.append(compactor.run_once(START_NS).windows)
+
+    assert done == [0, 1]
+
+
 def test_a_gap_of_everything_and_events_that_were_not_written_reach_every_market(
     recorder: ScriptedRecorder, tmp_path: Path
 ) -> None:
